@@ -1,0 +1,24 @@
+"""The stages of Tamis: one module each, named as in the YAML, with the algorithms they use as pure functions."""
+
+import difflib
+import importlib
+from typing import cast
+
+from stages.contract import BatchStage
+from stages.errors import ConfigError
+
+NAMES: tuple[str, ...] = ("language",)
+"""All stages, in the order in which a run usually chains them."""
+
+
+def stage_class(name: str) -> type[BatchStage]:
+    """The dataclass of the stage `name`: `language` -> `stages.language.Language`.
+
+    Raises ConfigError, with the nearest name, if there is no such stage.
+    """
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"there is no stage '{name}'{hint} The stages are: {', '.join(NAMES)}")
+    module = importlib.import_module(f"stages.{name}")
+    return cast(type[BatchStage], getattr(module, name.capitalize()))

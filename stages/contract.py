@@ -1,0 +1,104 @@
+"""The stage contract: what a stage is, and the checks that hold it to its word.
+
+A stage is a frozen dataclass whose fields are its section in the YAML. It *annotates*: `open()` loads its models
+once per worker and returns a pure function from a record batch to a batch of the added columns, one row per row, in
+the same order. Whether a document is kept is a second, cheap and pure step, `decide()`, which sees the added columns
+alone. So thresholds live outside the models: changing one re-runs no model.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import pyarrow as pa
+
+from stages.errors import ContractError
+
+Annotate = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+_FILTER = "filter"
+_HELP = "help"
+
+
+class BatchStage(Protocol):
+    """A stage whose rows are independent of each other."""
+
+    name: ClassVar[str]
+    """Module name, YAML key and drop reason at once."""
+    version: ClassVar[str]
+    """Changed whenever the same settings and models would give other annotations."""
+    reads: ClassVar[tuple[str, ...]]
+    """Columns that the function returned by `open()` needs."""
+
+    @property
+    def adds(self) -> pa.Schema:
+        """The added columns, of portable Arrow types only (no fixed-size lists: Spark refuses them)."""
+        ...
+
+    def models(self) -> Mapping[str, Path]:
+        """Model files by role; their checksums enter the step's hash. Raises ModelError if one is missing."""
+        ...
+
+    def open(self) -> Annotate:
+        """Load the models and return the annotating function. Called once per worker process."""
+        ...
+
+    def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
+        """For each row null (keep) or the reason why it is dropped, from the added columns alone."""
+        ...
+
+
+def setting(default: Any, help: str, *, filter: bool = False) -> Any:
+    """A documented dataclass field. `filter=True` marks a threshold: it moves decisions, never annotations."""
+    metadata = {_HELP: help, _FILTER: filter}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingInfo:
+    """One setting of a stage, as `tamis stages` shows it."""
+
+    name: str
+    type: str
+    default: object
+    help: str
+    filter: bool
+
+
+def settings_of(stage: type | object) -> list[SettingInfo]:
+    """The settings of a stage class or instance, in order of declaration."""
+    return [
+        SettingInfo(f.name, _type_name(f.type), f.default, f.metadata.get(_HELP, ""), f.metadata.get(_FILTER, False))
+        for f in dataclasses.fields(stage)  # type: ignore[arg-type]
+    ]
+
+
+def values_of(stage: BatchStage, *, filter: bool) -> dict[str, object]:
+    """The thresholds (`filter=True`) or the annotation settings (`filter=False`) of a stage, by name."""
+    return {s.name: getattr(stage, s.name) for s in settings_of(stage) if s.filter is filter}
+
+
+def checked(stage: BatchStage, batch: pa.RecordBatch, answer: pa.RecordBatch) -> pa.RecordBatch:
+    """Return `answer` if it keeps the contract for `batch`; raise ContractError otherwise."""
+    if not answer.schema.equals(stage.adds):
+        raise ContractError(
+            f"stage '{stage.name}' answered with columns {_columns(answer.schema)}, "
+            f"but declares {_columns(stage.adds)}: mend the stage or its `adds`"
+        )
+    if answer.num_rows != batch.num_rows:
+        raise ContractError(
+            f"stage '{stage.name}' answered {answer.num_rows} rows for {batch.num_rows}: "
+            "a batch stage gives one row per row, in the same order"
+        )
+    return answer
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema) or "(none)"
+
+
+def _type_name(annotation: object) -> str:
+    if isinstance(annotation, type) and not hasattr(annotation, "__args__"):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")

@@ -1,0 +1,174 @@
+"""The command line. Each command imports what it needs when it runs, so `tamis --help` answers at once."""
+
+import logging
+import os
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from stages.errors import EngineError, TamisError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Tamis turns raw text into pretraining data: filtered, annotated Parquet shards, with nothing lost.",
+    epilog="Exit codes: 0 done, 1 other error, 2 wrong usage, 3 configuration, 4 input (nothing read, nothing kept, too many "
+    "bad records), 5 model file, 6 run directory locked, 7 workers or a stage failed, 130 interrupted.",
+)
+OUT = Console()
+ERR = Console(stderr=True)
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, such as configs/quickstart.yaml")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting: language.min_score=0.8")
+]
+Limit = Annotated[int, typer.Option(min=0, help="Look at this many documents only, in a run directory of their own")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts")]
+
+
+class EngineName(StrEnum):
+    """Where a run's tasks run."""
+
+    LOCAL = "local"
+
+
+def main() -> None:
+    """Entry point of the `tamis` command."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        app()
+    except TamisError as error:
+        _fail(error, error.exit_code)
+    except KeyboardInterrupt:
+        ERR.print("interrupted: finished work is kept, the same command goes on from there")
+        sys.exit(130)
+    except OSError as error:
+        _fail(f"{error}. Finished work is kept; the same command goes on from there", EngineError.exit_code)
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, not only steps and warnings")] = False,
+) -> None:
+    handler = RichHandler(console=ERR, show_path=False, markup=False)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s", force=True)
+    logging.getLogger("tamis").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    engine: Annotated[EngineName, typer.Option(help="Where tasks run; the data does not depend on it")] = EngineName.LOCAL,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes (0: one per core)")] = 0,
+    set_: Overrides = None,
+    limit: Limit = 0,
+) -> None:
+    """Run a configuration, or what is left of it: finished work is never done twice."""
+    from pipeline.config import load_config
+    from pipeline.engines.local import LocalEngine, cpu_count
+    from pipeline.run import run as run_plan
+
+    loaded = load_config(config, set_ or [], limit)
+    with LocalEngine(workers or cpu_count()) as chosen:
+        finished = run_plan(loaded, chosen, ERR)
+    OUT.print(f"{finished.ledger}", highlight=False)
+    for counts in finished.funnel:
+        dropped = ", ".join(f"{reason} {count:,}" for reason, count in counts.dropped.items()) or "nothing"
+        OUT.print(f"  {counts.stage}: {counts.kept:,} of {counts.entered:,} kept, dropped: {dropped}", highlight=False)
+    for reason, count in finished.ledger.quarantined.items():
+        OUT.print(f"  quarantined: {reason} {count:,}", highlight=False)
+    OUT.print(f"data    {loaded.output}/data ({len(finished.parts)} shards)", highlight=False, soft_wrap=True)
+    OUT.print(f"report  {loaded.output}/report.html", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def plan(
+    config: ConfigPath,
+    set_: Overrides = None,
+    limit: Limit = 0,
+    full: Annotated[bool, typer.Option("--full", help="Print the configuration with every default filled in")] = False,
+    json_: AsJson = False,
+) -> None:
+    """Show the steps of a run: columns in and out, hashes, what is done already. Runs nothing."""
+    from pipeline import showing
+    from pipeline.config import load_config
+    from pipeline.plan import make_plan
+
+    loaded = load_config(config, set_ or [], limit)
+    showing.show_plan(OUT, make_plan(loaded), full=full, as_json=json_)
+
+
+@app.command()
+def sample(
+    output: Annotated[Path, typer.Option(help="Directory for the corpus")] = Path("data/sample"),
+    source: Annotated[list[str] | None, typer.Option(help="Only this source (may be repeated)")] = None,
+) -> None:
+    """Assemble the quickstart corpus from installed Python packages: real text in many languages, offline."""
+    from pipeline import showing
+    from pipeline.sample import assemble
+
+    showing.show_sample(OUT, assemble(output, source or []), output)
+
+
+@app.command()
+def stages(json_: AsJson = False) -> None:
+    """List every stage with its settings, defaults and columns."""
+    from pipeline import showing
+
+    showing.show_stages(OUT, as_json=json_)
+
+
+@app.command()
+def stage(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A stage, as `tamis stages` lists them")],
+    input_: Annotated[list[str], typer.Option("--input", help="File, glob or URL of any input format (may be repeated)")],
+    output: Annotated[str, typer.Option(help="Parquet file for id, metadata, the added columns, keep, drop_reason")] = "",
+    set_: Overrides = None,
+    limit: Annotated[int, typer.Option(min=0, help="Read at most this many records (0: all)")] = 0,
+    rows: Annotated[int, typer.Option(min=0, help="Rows to show before and after")] = 5,
+) -> None:
+    """Run one stage alone on a file, dropping nothing, and show rows before and after."""
+    from pipeline.single import run_stage
+
+    run_stage(OUT, name, input_, output, set_ or [], limit, rows)
+
+
+@app.command()
+def inspect(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A run, a directory in it, or one Parquet shard")],
+    rows: Annotated[int, typer.Option(min=0, help="Rows to show")] = 5,
+    text: Annotated[bool, typer.Option("--text", help="Show text in dropped/ too, where it may be harmful")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare every shard of a run with its recorded hash")] = False,
+    json_: AsJson = False,
+) -> None:
+    """Show what a run, a step or a shard holds: schema, counts, statistics, a few rows."""
+    from pipeline.inspect import inspect_path
+
+    inspect_path(OUT, path, rows=rows, with_text=text, verify=verify, as_json=json_)
+
+
+@app.command()
+def report(run_directory: Annotated[str, typer.Argument(metavar="RUN", help="Run directory")]) -> None:
+    """Make the HTML report of a finished run again and print its path."""
+    from pipeline.report import rewrite_html
+    from pipeline.storage import Store
+
+    OUT.print(rewrite_html(Store(run_directory)), highlight=False, soft_wrap=True)
+
+
+def _fail(error: object, code: int) -> NoReturn:
+    ERR.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if os.environ.get("TAMIS_DEBUG"):
+        ERR.print_exception()
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""The configuration of a run: one YAML file, each section a frozen dataclass, strict about keys and types."""
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import yaml
+
+import stages
+from pipeline.formats import FORMATS, FieldNames
+from stages.contract import BatchStage, setting
+from stages.errors import ConfigError
+
+Section = TypeVar("Section")
+
+
+@dataclasses.dataclass(frozen=True)
+class InputConfig:
+    """What to read."""
+
+    paths: tuple[str, ...] = setting((), "files, globs or fsspec URLs; relative to the working directory")
+    format: str = setting("auto", f"auto (by the file's name) or one of {', '.join(FORMATS)}")
+    text: str = setting("text", "field that holds the text")
+    id: str = setting("id", "field that holds the id; documents without one get a hash of place and text")
+    source: str = setting("source", "field that holds the source; documents without one get their file's name")
+    max_document_mb: float = setting(32.0, "records with more text (MB of UTF-8) are quarantined")
+    max_bad_fraction: float = setting(0.01, "the run stops when more than this share of records is unreadable")
+    split_mb: float = setting(64.0, "work is cut into pieces of about this size (MB)")
+
+    def __post_init__(self) -> None:
+        if self.format not in ("auto", *FORMATS):
+            raise ConfigError(f"input.format: found '{self.format}', expected auto or one of {', '.join(FORMATS)}")
+        if not 0 <= self.max_bad_fraction <= 1:
+            raise ConfigError(f"input.max_bad_fraction: found {self.max_bad_fraction}, expected 0 to 1")
+        for name in ("max_document_mb", "split_mb"):
+            _positive(f"input.{name}", getattr(self, name))
+
+    @property
+    def names(self) -> FieldNames:
+        """The field names that the user set."""
+        return FieldNames(self.text, self.id, self.source)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardsConfig:
+    """How to write the result."""
+
+    text_mb: float = setting(256.0, "a shard holds about this much text (MB of UTF-8), never more unless one document is")
+    row_group_mb: float = setting(64.0, "a row group holds at most this much text (MB of UTF-8)")
+
+    def __post_init__(self) -> None:
+        for name in ("text_mb", "row_group_mb"):
+            _positive(f"shards.{name}", getattr(self, name))
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """A whole run."""
+
+    input: InputConfig
+    output: str
+    stages: tuple[BatchStage, ...]
+    shards: ShardsConfig = dataclasses.field(default_factory=ShardsConfig)
+    seed: int = 0
+    limit: int = 0
+    """Read at most this many documents, spread over the input files (0: all). Set by `--limit` alone."""
+
+
+TOP_LEVEL = ("input", "output", "seed", "stages", "shards")
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = (), limit: int = 0) -> RunConfig:
+    """Read a YAML file and apply `key=value` overrides, such as `input.split_mb=16` or `language.min_score=0.8`.
+
+    Raises ConfigError for whatever is wrong: the file, a key, a type, a value.
+    """
+    raw = _read_yaml(Path(path))
+    for override in overrides:
+        _override(raw, override)
+    return _limited(build_config(raw), limit)
+
+
+def build_config(raw: dict[str, Any]) -> RunConfig:
+    """The configuration of plain YAML values. Raises ConfigError."""
+    _known("", raw, TOP_LEVEL)
+    for key in ("input", "output"):
+        if key not in raw:
+            raise ConfigError(f"the configuration has no '{key}': add it (see configs/quickstart.yaml)")
+    return RunConfig(
+        input=build(InputConfig, raw["input"], "input"),
+        output=_string("output", raw["output"]),
+        stages=tuple(_stage(i, entry) for i, entry in enumerate(raw.get("stages") or [])),
+        shards=build(ShardsConfig, raw.get("shards"), "shards"),
+        seed=_integer("seed", raw.get("seed", 0)),
+    )
+
+
+def build(section: type[Section], values: Any, where: str) -> Section:
+    """One dataclass of the mapping `values` (None: all defaults). Raises ConfigError naming the key below `where`."""
+    import pydantic
+
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: found {values!r}, expected a mapping of settings")
+    _known(where, values, [f.name for f in dataclasses.fields(cast(Any, section))])
+    try:
+        return pydantic.TypeAdapter(section).validate_python(values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        if isinstance(own := first.get("ctx", {}).get("error"), ConfigError):
+            raise own from None
+        key = ".".join(str(part) for part in (where, *first["loc"]))
+        raise ConfigError(f"{key}: found {first['input']!r}; {first['msg']}{_yaml_hint(first['input'])}") from error
+
+
+def as_plain(config: RunConfig) -> dict[str, Any]:
+    """The configuration with every default filled in, as values for YAML and JSON."""
+    return {
+        "input": _plain(config.input),
+        "output": config.output,
+        "seed": config.seed,
+        "stages": [{stage.name: _plain(stage)} for stage in config.stages],
+        "shards": _plain(config.shards),
+        **({"limit": config.limit} if config.limit else {}),
+    }
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    values = dataclasses.asdict(section)
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def _limited(config: RunConfig, limit: int) -> RunConfig:
+    """A look at a few documents has a run directory of its own, so that it never touches a finished run."""
+    if limit <= 0:
+        return config
+    return dataclasses.replace(config, limit=limit, output=f"{config.output.rstrip('/')}.limit-{limit}")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"cannot read {path} as YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping with the keys {', '.join(TOP_LEVEL)}")
+    return raw
+
+
+def _stage(index: int, entry: Any) -> BatchStage:
+    """One entry of `stages`: `- language` or `- language: {settings}`."""
+    where = f"stages[{index}]"
+    if isinstance(entry, str):
+        entry = {entry: None}
+    if not isinstance(entry, dict) or len(entry) != 1:
+        raise ConfigError(f"{where}: found {entry!r}, expected one stage name with its settings")
+    ((name, values),) = entry.items()
+    return build(stages.stage_class(str(name)), values, f"{where}.{name}")
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {override}: expected key=value, such as language.min_score=0.8")
+    path = _absolute(raw, key.strip().split("."))
+    target: Any = raw
+    for part in path[:-1]:
+        target = target.setdefault(part, {}) if isinstance(target, dict) else target[part]
+    try:
+        target[path[-1]] = yaml.safe_load(text)
+    except (TypeError, yaml.YAMLError) as error:
+        raise ConfigError(f"--set {override}: {error}") from error
+
+
+def _absolute(raw: dict[str, Any], path: list[str]) -> list[Any]:
+    """The path of an override from the root; a first part that is the name of a chained stage means that stage."""
+    if path[0] in TOP_LEVEL or len(path) < 2:
+        return path
+    for index, entry in enumerate(raw.get("stages") or []):
+        if entry == path[0]:
+            raw["stages"][index] = entry = {path[0]: None}
+        if isinstance(entry, dict) and path[0] in entry:
+            entry[path[0]] = entry[path[0]] or {}
+            return ["stages", index, *path]
+    raise ConfigError(f"--set {'.'.join(path)}: '{path[0]}' is neither a section nor a stage of this configuration")
+
+
+def _known(where: str, values: dict[str, Any], names: Sequence[str]) -> None:
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else "."
+            full = f"{where}.{key}" if where else str(key)
+            raise ConfigError(f"{full}: no such key{hint} Known: {', '.join(names)}")
+
+
+def _yaml_hint(value: object) -> str:
+    return " (YAML reads bare no, yes, on and off as booleans: quote them)" if isinstance(value, bool) else ""
+
+
+def _positive(key: str, value: float) -> None:
+    if not value > 0:
+        raise ConfigError(f"{key}: found {value}, expected a number above 0")
+
+
+def _string(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{key}: found {value!r}, expected a path or URL")
+    return value
+
+
+def _integer(key: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigError(f"{key}: found {value!r}, expected a whole number")
+    return value

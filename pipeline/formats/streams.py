@@ -1,0 +1,79 @@
+"""Files as streams of decompressed bytes, with the exact place of a break."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Protocol, cast
+
+import fsspec
+import zstandard
+
+CHUNK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 13
+"""Compressed bytes decoded at once: small, so that a break loses nothing before it and a bomb stays small."""
+
+
+class DamagedStream(Exception):
+    """The compressed stream ends too early or is corrupt; all bytes before the break were delivered."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        """`truncated` or `corrupt`."""
+        self.detail = detail
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes) -> bytes: ...
+
+
+def open_decompressed(url: str, start: int = 0) -> Iterator[bytes]:
+    """Yield the content of a file in chunks, decompressed by its suffix (.gz, .zst; else as it is).
+
+    Several gzip members or zstd frames in a row are one stream. `start` (bytes) is for uncompressed files only.
+    Raises DamagedStream after the last good byte; OSError if the file cannot be opened.
+    """
+    with fsspec.open(url, "rb") as file:
+        if start:
+            file.seek(start)
+        if url.endswith(".gz"):
+            yield from _decompress(_read(file, BLOCK_BYTES), _gzip_member)
+        elif url.endswith(".zst"):
+            yield from _decompress(_read(file, BLOCK_BYTES), _zstd_frame)
+        else:
+            yield from _read(file, CHUNK_BYTES)
+
+
+def _read(file: BinaryIO, size: int) -> Iterator[bytes]:
+    return iter(lambda: file.read(size), b"")
+
+
+def _gzip_member() -> _Decompressor:
+    return cast(_Decompressor, zlib.decompressobj(wbits=zlib.MAX_WBITS | 16))
+
+
+def _zstd_frame() -> _Decompressor:
+    return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+
+
+def _decompress(blocks: Iterator[bytes], new_frame: Callable[[], _Decompressor]) -> Iterator[bytes]:
+    decoder: _Decompressor | None = None
+    for block in blocks:
+        data = block
+        while data:
+            decoder = decoder or new_frame()
+            yield _decoded(decoder, data)
+            data = decoder.unused_data if decoder.eof else b""
+            decoder = None if decoder.eof else decoder
+    if decoder is not None:
+        raise DamagedStream("truncated", "the compressed stream ends before its end marker")
+
+
+def _decoded(decoder: _Decompressor, data: bytes) -> bytes:
+    try:
+        return decoder.decompress(data)
+    except (zlib.error, zstandard.ZstdError) as error:
+        raise DamagedStream("corrupt", f"the compressed stream is damaged: {error}") from error

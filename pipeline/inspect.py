@@ -1,0 +1,133 @@
+"""Looking into a run, a directory of shards, or one shard: schema, counts, statistics, a few rows."""
+
+from typing import Any
+
+import fsspec
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from pipeline.manifest import NAME, read_manifest
+from pipeline.records import FileRecord, is_intact
+from pipeline.report import readable_bytes
+from pipeline.showing import print_json, short, start_of, table
+from pipeline.storage import Store
+from stages.errors import EngineError, InputError
+
+_STATISTICS = ("column_name", "column_type", "min", "max", "approx_unique", "avg", "null_percentage")
+_LONG = ("text", "metadata")
+
+
+def inspect_path(console: Console, path: str, *, rows: int, with_text: bool, verify: bool, as_json: bool) -> None:
+    """Show a run, a directory of shards, or a shard. Raises InputError if it is none of these."""
+    facts = run_facts(Store(path)) if Store(path).exists(NAME) else shard_facts(path, rows, with_text)
+    if verify:
+        _verify(path)
+    if as_json:
+        print_json(console, facts)
+    elif "ledger" in facts:
+        _show_run(console, facts)
+    else:
+        _show_shards(console, facts)
+
+
+def run_facts(store: Store) -> dict[str, Any]:
+    """The manifest of a finished run."""
+    return read_manifest(store)
+
+
+def shard_facts(path: str, rows: int, with_text: bool) -> dict[str, Any]:
+    """Schema, counts, statistics and the first rows of one Parquet file, or of all in a directory."""
+    files = _parquet_files(path)
+    schema, counts = _schema_and_counts(path, files)
+    hidden = [] if with_text or "dropped_by" not in schema else ["text"]
+    return {
+        "path": path,
+        "files": len(files),
+        "rows": sum(row["rows"] for row in counts),
+        "bytes": sum(row["bytes"] for row in counts),
+        "schema": schema,
+        "row_groups": sum(row["row_groups"] for row in counts),
+        "statistics": _query(path, f"SUMMARIZE SELECT {_without(schema, _LONG)} FROM read_parquet(?)", files) if counts else [],
+        "first_rows": _query(path, f"SELECT {_without(schema, hidden)} FROM read_parquet(?) LIMIT {int(rows)}", files),
+    }
+
+
+def _parquet_files(path: str) -> list[str]:
+    store = Store(path)
+    names = [name for name in store.names("") if name.endswith(".parquet") and not name.startswith("quarantine-")]
+    if names:
+        return [store.path(name) for name in names]
+    if path.endswith(".parquet") and store.exists(""):
+        return [path]
+    raise InputError(f"{path} is neither a finished run (no {NAME}), nor a directory with Parquet shards, nor a shard")
+
+
+def _schema_and_counts(path: str, files: list[str]) -> tuple[dict[str, str], list[dict[str, int]]]:
+    counts = []
+    schema: dict[str, str] = {}
+    for url in files:
+        with fsspec.open(url, "rb") as file:
+            try:
+                parquet = pq.ParquetFile(file)
+            except (OSError, ValueError) as error:
+                raise InputError(f"{url} is no readable Parquet file: {error}") from error
+            schema = schema or {field.name: str(field.type) for field in parquet.schema_arrow}
+            meta = parquet.metadata
+            counts.append({"rows": meta.num_rows, "row_groups": meta.num_row_groups, "bytes": file.size if hasattr(file, "size") else file.seek(0, 2)})
+    return schema, counts
+
+
+def _query(path: str, query: str, files: list[str]) -> list[dict[str, Any]]:
+    from pipeline.repeated import connect
+
+    cursor = connect(Store(path)).execute(query, [files])
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _without(schema: dict[str, str], hidden: tuple[str, ...] | list[str]) -> str:
+    return ", ".join('"{}"'.format(name.replace('"', '""')) for name in schema if name not in hidden) or "1"
+
+
+def _verify(path: str) -> None:
+    store = Store(path)
+    manifest = read_manifest(store)
+    damaged = [r["name"] for r in (*manifest["parts"], *manifest["dropped"]) if not is_intact(store, FileRecord(**r))]
+    if damaged:
+        raise EngineError(
+            f"{len(damaged)} shards differ from their recorded hash, the first is {damaged[0]}: "
+            "remove the run's records/ and run the same command again"
+        )
+
+
+def _show_run(console: Console, facts: dict[str, Any]) -> None:
+    ledger = facts["ledger"]
+    quarantined = sum(ledger["quarantined"].values())
+    dropped = sum(sum(reasons.values()) for reasons in ledger["dropped"].values())
+    console.print(
+        f"read {ledger['read']:,} = kept {ledger['kept']:,} + dropped {dropped:,} + quarantined {quarantined:,}", highlight=False
+    )
+    console.print(f"finished {facts['finished']} by tamis {facts['tamis']}, engine {facts['engine']}", highlight=False)
+    funnel = [(c["stage"], c["entered"], c["kept"], _reasons(c["dropped"]), _reasons(c["quarantined"])) for c in facts["funnel"]]
+    console.print(table("funnel", ("stage", "entered", "kept", "dropped", "quarantined"), funnel))
+    parts = [(p["name"], p["rows"], readable_bytes(p["text_bytes"]), readable_bytes(p["size"]), p["xxh3"]) for p in facts["parts"]]
+    console.print(table("shards", ("file", "documents", "text", "size", "xxh3"), parts[:50]))
+    console.print(table("columns", ("name", "type"), facts["columns"].items()))
+
+
+def _show_shards(console: Console, facts: dict[str, Any]) -> None:
+    console.print(
+        f"{facts['path']}: {facts['files']:,} files, {facts['rows']:,} rows, {facts['row_groups']:,} row groups, "
+        f"{readable_bytes(facts['bytes'])}",
+        highlight=False,
+    )
+    if facts["statistics"]:
+        rows = [[short(row[name]) for name in _STATISTICS] for row in facts["statistics"]]
+        console.print(table("columns", ("name", "type", "min", "max", "distinct, about", "mean", "null %"), rows))
+    if facts["first_rows"]:
+        names = list(facts["first_rows"][0])
+        console.print(table("first rows", names, [[start_of(short(row[name])) for name in names] for row in facts["first_rows"]]))
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items()) or "none"

@@ -1,0 +1,93 @@
+"""The manifest of a run: what it was made of and what it holds. It is written last, so it is there only if all is."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline import __version__
+from pipeline.config import as_plain
+from pipeline.ledger import Ledger, funnel_of
+from pipeline.outcomes import Outcome
+from pipeline.plan import Plan
+from pipeline.reading import SplitRecord
+from pipeline.storage import Store
+from pipeline.verdicts import StageCounts
+from pipeline.writing import PartRecord
+from stages.errors import InputError
+
+NAME = "manifest.json"
+_CURRENT = "steps/current.json"
+_RESULT = (NAME, "records", "data", "dropped", "quarantine", "report.html", "report.json")
+_LIBRARIES = ("pyarrow", "numpy", "fasttext-community", "pycld2", "duckdb", "orjson")
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """Everything that is known of a run when its last part is written."""
+
+    plan: Plan
+    engine: str
+    ledger: Ledger
+    splits: list[SplitRecord]
+    outcomes: list[Outcome]
+    parts: list[PartRecord]
+    seconds: Mapping[str, float]
+    """Wall-clock seconds by step, of this call alone (a resumed step shows what was left of it)."""
+
+    @property
+    def funnel(self) -> list[StageCounts]:
+        """The counts of each stage over all shards."""
+        return funnel_of(self.outcomes)
+
+
+def reset_result(store: Store, plan: Plan) -> None:
+    """Make way for the result of this plan: what other settings wrote is unmade, the manifest first."""
+    if store.read_json(_CURRENT) == {"write": plan.write.hash}:
+        return
+    for name in _RESULT:
+        store.remove(name)
+    store.write_json(_CURRENT, {"write": plan.write.hash})
+
+
+def write_manifest(store: Store, finished: Finished) -> None:
+    """Publish the manifest."""
+    store.write_json(NAME, manifest_of(finished))
+
+
+def read_manifest(store: Store) -> dict[str, Any]:
+    """The manifest of a finished run. Raises InputError if the run is not finished or the directory is none."""
+    value = store.read_json(NAME)
+    if not isinstance(value, dict):
+        found = ", ".join(store.names("")[:8]) or "nothing"
+        raise InputError(f"{store.url} holds no {NAME}, so it is no finished run (found: {found}): finish it with `tamis run`")
+    return value
+
+
+def manifest_of(finished: Finished) -> dict[str, Any]:
+    """The manifest as plain values."""
+    plan = finished.plan
+    return {
+        "tamis": __version__,
+        "config": as_plain(plan.config),
+        "inputs": [{"url": i.file.url, "format": i.file.format, "bytes": i.file.size, "mark": i.mark} for i in plan.inputs],
+        "steps": [{"name": step.name, "hash": step.hash, "directory": step.directory} for step in plan.steps],
+        "ledger": dataclasses.asdict(finished.ledger),
+        "funnel": [dataclasses.asdict(counts) for counts in finished.funnel],
+        "parts": [dataclasses.asdict(part.data) for part in finished.parts],
+        "dropped": [dataclasses.asdict(part.dropped) for part in finished.parts],
+        "columns": {field.name: str(field.type) for field in plan.schema},
+        "versions": _versions(),
+        "engine": finished.engine,
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": dict(finished.seconds),
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in _LIBRARIES:
+        versions[name] = importlib.metadata.version(name)
+    return versions

@@ -1,0 +1,85 @@
+"""The batch stages of a run on one shard, and the record of what came out."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.aggregates import Aggregate, aggregate
+from pipeline.plan import Step
+from pipeline.records import read_record
+from pipeline.shards import read_table
+from pipeline.sidecars import Tick
+from pipeline.storage import Store
+from pipeline.verdicts import Shard, StageCounts, judge
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """What one task of the batch stages needs."""
+
+    store: Store
+    steps: tuple[Step, ...]
+    directory: str
+    """Of the write step: its hash covers all thresholds, so outcomes of other settings are never met."""
+    shard: Shard
+
+    @property
+    def record_name(self) -> str:
+        """Where the outcome lies, relative to the run directory."""
+        return f"{self.directory}/records/outcome-{self.shard.file.name.rsplit('/', 1)[-1].removesuffix('.parquet')}.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the stages did with one shard."""
+
+    shard: str
+    repeated: int
+    """Rows whose id was seen before: quarantined."""
+    stages: tuple[StageCounts, ...]
+    kept: int
+    kept_bytes: int
+    """UTF-8 bytes of text of the kept documents."""
+    by_source: dict[str, dict[str, int]]
+    """Source -> documents read, documents kept, bytes of text kept."""
+    columns: dict[str, Aggregate]
+    quarantines: tuple[str, ...]
+    seconds: float
+
+
+def finished_outcome(task: ShardTask) -> Outcome | None:
+    """The outcome of a shard that is done already."""
+    return read_record(task.store, task.record_name, Outcome)
+
+
+def process_shard(task: ShardTask, tick: Tick) -> Outcome:
+    """Run all batch stages on one shard and publish its outcome."""
+    began = time.monotonic()
+    verdict = judge(task.store, task.steps, task.shard, tick)
+    facts = read_table(task.store, task.shard.file.name, ["source", "text_bytes"])
+    text_bytes = facts.column("text_bytes").to_numpy()
+    outcome = Outcome(
+        shard=task.shard.file.name,
+        repeated=len(task.shard.repeated),
+        stages=tuple(verdict.counts),
+        kept=int(verdict.alive.sum()),
+        kept_bytes=int(text_bytes[verdict.alive].sum()),
+        by_source=_by_source(facts.column("source").to_pylist(), text_bytes, verdict.alive),
+        columns=aggregate(verdict.columns.drop_columns(["row"]), verdict.alive),
+        quarantines=tuple(verdict.quarantines),
+        seconds=round(time.monotonic() - began, 3),
+    )
+    task.store.write_json(task.record_name, outcome)
+    return outcome
+
+
+def _by_source(sources: list[str], text_bytes: np.ndarray, alive: np.ndarray) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for source, size, kept in zip(sources, text_bytes.tolist(), alive.tolist(), strict=True):
+        row = found.setdefault(source, {"read": 0, "kept": 0, "kept_bytes": 0})
+        row["read"] += 1
+        row["kept"] += kept
+        row["kept_bytes"] += size * kept
+    return found
+

@@ -1,0 +1,129 @@
+"""The plan of a run: frozen data that says what will be done, not how. Equal hashes mean equal results."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.config import RunConfig
+from pipeline.documents import RESERVED
+from pipeline.listing import Listed, check_fields, list_inputs
+from stages.contract import BatchStage, values_of
+from stages.errors import ConfigError
+
+CODE_VERSION = "1"
+"""Changed whenever reading or writing would give other bytes for the same input."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run: `read`, a stage, or `write`."""
+
+    index: int
+    name: str
+    hash: str
+    """Of the settings that shape its content, its code version, its models' checksums, and the step before it."""
+    stage: BatchStage | None = None
+
+    @property
+    def directory(self) -> str:
+        """Where its shards lie, relative to the run directory."""
+        return f"steps/{self.index:02d}-{self.name}-{self.hash}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of a run, in order, and the files it reads."""
+
+    config: RunConfig
+    inputs: tuple[Listed, ...]
+    read: Step
+    batch: tuple[Step, ...]
+    write: Step
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step in order."""
+        return (self.read, *self.batch, self.write)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the shards that the run writes."""
+        return pa.schema([*RESERVED, *(field for step in self.batch if step.stage for field in step.stage.adds)])
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """List the input, look into it, and hash every step. Raises ConfigError, InputError or ModelError."""
+    _check_chain(config.stages)
+    inputs = list_inputs(config.input)
+    check_fields(config.input, inputs)
+    read = Step(0, "read", digest(_read_facts(config, inputs)))
+    batch: list[Step] = []
+    upstream = read.hash
+    for index, stage in enumerate(config.stages, 1):
+        step = Step(index, stage.name, digest(_stage_facts(stage, upstream)), stage)
+        batch.append(step)
+        upstream = digest({"step": step.hash, "thresholds": values_of(stage, filter=True)})
+    shards = {"text_mb": config.shards.text_mb, "row_group_mb": config.shards.row_group_mb}
+    write = Step(len(batch) + 1, "write", digest({"version": CODE_VERSION, "upstream": upstream, "shards": shards}))
+    return Plan(config, tuple(inputs), read, tuple(batch), write)
+
+
+def digest(facts: Mapping[str, object]) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of canonical JSON.
+
+    >>> digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+    True
+    """
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), default=list)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a model file; read once per process for the same size and time of change."""
+    status = path.stat()
+    return _checksum(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache
+def _checksum(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_facts(config: RunConfig, inputs: list[Listed]) -> dict[str, object]:
+    settings = config.input
+    return {
+        "version": CODE_VERSION,
+        "files": [(item.file.url, item.file.format, item.file.size, item.mark) for item in inputs],
+        "names": (settings.text, settings.id, settings.source),
+        "max_document_mb": settings.max_document_mb,
+        "split_mb": settings.split_mb,
+        "limit": config.limit,
+    }
+
+
+def _stage_facts(stage: BatchStage, upstream: str) -> dict[str, object]:
+    return {
+        "name": stage.name,
+        "version": stage.version,
+        "settings": values_of(stage, filter=False),
+        "models": {role: checksum(path) for role, path in stage.models().items()},
+        "upstream": upstream,
+    }
+
+
+def _check_chain(stages: tuple[BatchStage, ...]) -> None:
+    """Each stage once, and each column that one reads was added before it."""
+    known = set(RESERVED.names)
+    for index, stage in enumerate(stages):
+        where = f"stages[{index}].{stage.name}"
+        if missing := [name for name in stage.reads if name not in known]:
+            raise ConfigError(f"{where}: needs the column '{missing[0]}', which no stage before it adds: chain one that does")
+        if taken := [name for name in stage.adds.names if name in known]:
+            raise ConfigError(f"{where}: adds the column '{taken[0]}', which is there already: chain each stage once")
+        known.update(stage.adds.names)

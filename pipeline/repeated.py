@@ -1,0 +1,55 @@
+"""Documents whose id was seen before, over all shards. Everything after the read step relies on ids being unique."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import fsspec
+
+from pipeline.formats import BadRecord, Place
+from pipeline.ledger import REPEATED
+from pipeline.quarantine import Quarantine
+from pipeline.records import FileRecord
+from pipeline.storage import Store
+
+MEMORY = "1GB"
+"""What DuckDB may use; beyond it, it spills into the run directory or the system's temporary directory."""
+
+_QUERY = """
+    WITH ids AS (
+        SELECT id, url, line, "offset", parse_filename(filename) AS shard, file_row_number AS row
+        FROM read_parquet(?, filename = true, file_row_number = true)
+    ), repeated AS (SELECT id FROM ids GROUP BY id HAVING count(*) > 1)
+    SELECT shard, row, id, url, line, "offset" FROM ids SEMI JOIN repeated USING (id)
+    QUALIFY row_number() OVER (PARTITION BY id ORDER BY shard, row) > 1
+    ORDER BY shard, row
+"""
+
+Rows = dict[str, tuple[int, ...]]
+"""Shard (path relative to the run directory) -> rows that repeat an id."""
+
+
+def quarantine_repeated(store: Store, directory: str, shards: Sequence[FileRecord]) -> tuple[Rows, str]:
+    """Find the rows that repeat an id; the first of them in input order stays. Needs memory for ids only, and bounded.
+
+    Returns the rows by shard, and the quarantine file that names their places (empty if there are none).
+    """
+    name = f"{directory}/quarantine-repeated.parquet"
+    rows: dict[str, list[int]] = defaultdict(list)
+    with Quarantine(store, name, "read") as quarantine:
+        found = connect(store).execute(_QUERY, [[store.path(shard.name) for shard in shards]])
+        while batch := found.fetchmany(1024):
+            for shard, row, id_, url, line, offset in batch:
+                rows[f"{directory}/{shard}"].append(row)
+                quarantine.add(BadRecord(Place(url, line, offset), REPEATED, "a document before it has the same id"), id_)
+    return {shard: tuple(found) for shard, found in rows.items()}, name if rows else ""
+
+
+def connect(store: Store) -> Any:
+    """A DuckDB connection that reads the store's files."""
+    import duckdb
+
+    connection = duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": False})
+    if not store.is_local:
+        connection.register_filesystem(fsspec.core.url_to_fs(store.url)[0])
+    return connection

@@ -1,0 +1,156 @@
+"""Running a plan: read, batch stages, write; each task resumable by its record; the manifest last."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+
+from pipeline.aggregates import merge
+from pipeline.config import RunConfig
+from pipeline.engines import Engine, Tick
+from pipeline.ledger import check_budget, check_kept, check_read, ledger_of
+from pipeline.lock import locked
+from pipeline.manifest import Finished, reset_result, write_manifest
+from pipeline.outcomes import Outcome, ShardTask, finished_outcome, process_shard
+from pipeline.plan import Plan, make_plan
+from pipeline.progress import StepProgress, step_progress
+from pipeline.quarantine import merge_quarantine
+from pipeline.reading import SplitRecord, finished_read, read_split
+from pipeline.repeated import quarantine_repeated
+from pipeline.report import write_report
+from pipeline.splitting import MB, read_tasks
+from pipeline.storage import Store
+from pipeline.verdicts import Shard
+from pipeline.writing import PartRecord, PartTask, finished_part, plan_parts, write_part
+from stages.errors import InputError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+_EARLY_RECORDS = 10_000
+"""Records after which the error budget is checked while reading still goes on."""
+
+
+def run(config: RunConfig, engine: Engine, console: Console) -> Finished:
+    """Do everything that is not done yet and return what the run holds.
+
+    Raises the errors of stages.errors; whatever was finished stays, and the same call goes on from there.
+    """
+    began = time.monotonic()
+    plan = make_plan(config)
+    store = Store(config.output)
+    with locked(store):
+        store.sweep()
+        reset_result(store, plan)
+        return _Run(plan, store, engine, console, began).go()
+
+
+@dataclasses.dataclass
+class _Run:
+    plan: Plan
+    store: Store
+    engine: Engine
+    console: Console
+    began: float
+    quarantines: list[str] = dataclasses.field(default_factory=list)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def go(self) -> Finished:
+        try:
+            splits = self._read()
+            shards = self._shards(splits)
+            outcomes = self._process(shards)
+            ledger = ledger_of(splits, outcomes)
+            self._check_budget(ledger.quarantined, ledger.read)
+            parts = self._write(shards, outcomes)
+            check_kept(ledger)
+        except InputError:
+            merge_quarantine(self.store, self.quarantines)
+            raise
+        merge_quarantine(self.store, self.quarantines)
+        self.seconds["total"] = round(time.monotonic() - self.began, 3)
+        finished = Finished(self.plan, self.engine.name, ledger, splits, outcomes, parts, self.seconds)
+        write_report(self.store, finished)
+        write_manifest(self.store, finished)
+        return finished
+
+    def _read(self) -> list[SplitRecord]:
+        so_far: list[SplitRecord] = []
+
+        def take(record: SplitRecord, progress: StepProgress) -> None:
+            so_far.append(record)
+            self.quarantines += [record.quarantine] if record.quarantine else []
+            progress.note = _noted("quarantined", sum(sum(split.quarantined.values()) for split in so_far))
+            read = sum(split.read for split in so_far)
+            if read >= _EARLY_RECORDS:
+                self._check_budget(merge(split.quarantined for split in so_far), read)
+
+        tasks = read_tasks(self.plan, self.store)
+        splits = self._map("read", tasks, finished_read, read_split, take)
+        bad, read = merge(split.quarantined for split in splits), sum(split.read for split in splits)
+        check_read(bad, read)
+        self._check_budget(bad, read)
+        return splits
+
+    def _shards(self, splits: Sequence[SplitRecord]) -> list[Shard]:
+        """All shards of the read step, with the rows that repeat an id marked."""
+        files = [shard for split in splits for shard in split.shards]
+        if not any(split.own_ids for split in splits):
+            return [Shard(file) for file in files]
+        repeated, name = quarantine_repeated(self.store, self.plan.read.directory, files)
+        self.quarantines += [name] if name else []
+        self._check_budget({"repeated_id": sum(map(len, repeated.values()))}, sum(split.read for split in splits))
+        return [Shard(file, repeated.get(file.name, ())) for file in files]
+
+    def _process(self, shards: Sequence[Shard]) -> list[Outcome]:
+        dropped = 0
+
+        def take(outcome: Outcome, progress: StepProgress) -> None:
+            nonlocal dropped
+            self.quarantines += outcome.quarantines
+            dropped += sum(sum(counts.dropped.values()) for counts in outcome.stages)
+            progress.note = _noted("dropped", dropped)
+
+        steps, directory = self.plan.batch, self.plan.write.directory
+        tasks = [ShardTask(self.store, steps, directory, shard) for shard in shards]
+        name = "+".join(step.name for step in steps) or "count"
+        return self._map(name, tasks, finished_outcome, process_shard, take)
+
+    def _write(self, shards: Sequence[Shard], outcomes: Sequence[Outcome]) -> list[PartRecord]:
+        sizes = self.plan.config.shards
+        groups = plan_parts(shards, [outcome.kept_bytes for outcome in outcomes], int(sizes.text_mb * MB))
+        tasks = [
+            PartTask(self.store, self.plan.batch, index, group, self.plan.schema, int(sizes.row_group_mb * MB))
+            for index, group in enumerate(groups)
+        ]
+        return self._map("write", tasks, finished_part, write_part, lambda record, progress: None)
+
+    def _map(
+        self,
+        name: str,
+        tasks: Sequence[Task],
+        finished: Callable[[Task], Result | None],
+        function: Callable[[Task, Tick], Result],
+        take: Callable[[Result, StepProgress], None],
+    ) -> list[Result]:
+        """Results of all tasks in their order: those found finished, and the rest run by the engine."""
+        results = {index: result for index, task in enumerate(tasks) if (result := finished(task)) is not None}
+        left = [index for index in range(len(tasks)) if index not in results]
+        with step_progress(self.console, name, len(tasks)) as progress:
+            for result in results.values():
+                take(result, progress)
+                progress.finished()
+            for position, result in self.engine.map(function, [tasks[index] for index in left], progress.tick):
+                results[left[position]] = result
+                take(result, progress)
+                progress.finished()
+        self.seconds[name] = round(progress.seconds, 3)
+        return [results[index] for index in range(len(tasks))]
+
+    def _check_budget(self, bad: dict[str, int], read: int) -> None:
+        check_budget(bad, read, self.plan.config.input.max_bad_fraction)
+
+
+def _noted(what: str, count: int) -> str:
+    return f"{count:,} {what}" if count else ""

@@ -1,0 +1,131 @@
+"""One batch stage alone on a sample file: every row comes back, with what the stage adds and what it would decide."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+from rich.console import Console
+
+import stages
+from pipeline.config import InputConfig, build
+from pipeline.documents import Document, DocumentMaker, default_source
+from pipeline.formats import BadRecord, Record, load
+from pipeline.listing import Listed, list_inputs
+from pipeline.reading import as_batch
+from pipeline.shards import ShardWriter
+from pipeline.showing import short, start_of, table
+from pipeline.storage import Store
+from stages.contract import Annotate, BatchStage, checked
+from stages.errors import ConfigError, NothingRead
+
+_ROWS = 256
+MB = 1_000_000
+
+
+def run_stage(
+    console: Console, name: str, inputs: Sequence[str], output: str, overrides: Sequence[str], limit: int, rows: int
+) -> None:
+    """Run the stage `name` on input files; write `output` (Parquet) if it is given, and show the first rows.
+
+    Raises ConfigError, InputError (NothingRead) and ModelError.
+    """
+    stage = build(stages.stage_class(name), _settings(name, overrides), name)
+    bad: list[BadRecord] = []
+    annotate = stage.open()
+    batches = (answered(stage, annotate, batch) for batch in _batches(stage, list(inputs), limit, bad))
+    first = next(batches, None)
+    if first is None:
+        raise NothingRead(f"no document in {', '.join(inputs)} ({len(bad):,} bad records)")
+    count, kept = _consume(stage, output, chain([first], batches))
+    if rows:
+        _show(console, stage, first.slice(0, rows))
+    console.print(f"{count:,} documents, {kept:,} of them kept, {len(bad):,} bad records", highlight=False)
+    for record in bad[:10]:
+        place = record.place
+        console.print(f"  {place.url} line {place.line}: {record.reason}: {record.detail}", markup=False, highlight=False)
+
+
+def answered(stage: BatchStage, annotate: Annotate, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch of documents with the added columns, `keep` and `drop_reason` beside them."""
+    answer = checked(stage, batch, annotate(batch))
+    reasons = stage.decide(answer)
+    columns = [batch.column("id"), batch.column("metadata"), batch.column("text"), *answer.columns, pc.is_null(reasons), reasons]
+    names = ["id", "metadata", "text", *answer.schema.names, "keep", "drop_reason"]
+    return pa.RecordBatch.from_arrays(columns, names=names)
+
+
+def _consume(stage: BatchStage, output: str, batches: Iterable[pa.RecordBatch]) -> tuple[int, int]:
+    """Write all batches without their text; returns (documents, kept)."""
+    fields = [pa.field("id", pa.string()), pa.field("metadata", pa.string()), *stage.adds]
+    schema = pa.schema([*fields, pa.field("keep", pa.bool_()), pa.field("drop_reason", pa.string())])
+    count = kept = 0
+
+    def narrow() -> Iterator[pa.RecordBatch]:
+        nonlocal count, kept
+        for batch in batches:
+            count += batch.num_rows
+            kept += pc.sum(batch.column("keep")).as_py() or 0
+            yield batch.select(schema.names).cast(schema)
+
+    if not output:
+        for _ in narrow():
+            pass
+        return count, kept
+    folder, _, name = output.rpartition("/")
+    with Store(folder or ".").create(name) as sink, ShardWriter(sink, schema, 64 * MB) as writer:
+        for batch in narrow():
+            writer.write(batch, batch.nbytes)
+    return count, kept
+
+
+def _settings(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """`key=value` or `stage.key=value`."""
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {override}: expected key=value")
+        values[key.strip().removeprefix(f"{name}.")] = yaml.safe_load(text)
+    return values
+
+
+def _batches(stage: BatchStage, paths: list[str], limit: int, bad: list[BadRecord]) -> Iterator[pa.RecordBatch]:
+    config = InputConfig(paths=tuple(paths))
+    found = (pair for listed in list_inputs(config) for pair in _documents(config, listed, bad))
+    documents = islice(found, limit or None)
+    while held := list(islice(documents, _ROWS)):
+        yield _with_read_columns(stage, as_batch([document for document, _ in held]), [fields for _, fields in held])
+
+
+def _documents(config: InputConfig, listed: Listed, bad: list[BadRecord]) -> Iterator[tuple[Document, dict[str, object]]]:
+    file, reader = listed.file, load(listed.file.format)
+    make = DocumentMaker(config.names, default_source(file.url), int(config.max_document_mb * MB))
+    for split in reader.splits(file, int(config.split_mb * MB)):
+        for record in reader.records(split, config.names, int(2 * config.max_document_mb * MB)):
+            document = make(record) if isinstance(record, Record) else record
+            if isinstance(record, Record) and isinstance(document, Document):
+                yield document, record.fields
+            elif isinstance(document, BadRecord):
+                bad.append(document)
+
+
+def _with_read_columns(stage: BatchStage, batch: pa.RecordBatch, fields: list[dict[str, object]]) -> pa.RecordBatch:
+    """Columns of earlier stages that this one reads come from the input file itself."""
+    for name in stage.reads:
+        if name not in batch.schema.names:
+            if name not in fields[0]:
+                raise ConfigError(f"stage '{stage.name}' reads the column '{name}', which the input lacks: run its stage first")
+            batch = batch.append_column(name, pa.array([row.get(name) for row in fields]))
+    return batch
+
+
+def _show(console: Console, stage: BatchStage, batch: pa.RecordBatch) -> None:
+    before = [(row["id"], len(row["text"]), start_of(row["text"])) for row in batch.to_pylist()]
+    console.print(table("before", ("id", "characters", "text"), before))
+    names = [*stage.adds.names, "keep", "drop_reason"]
+    after = [[row["id"], *(short(row[name]) for name in names)] for row in batch.to_pylist()]
+    console.print(table("after", ("id", *names), after))
+

@@ -10,7 +10,6 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 
 from stages.errors import EngineError, TamisError
 
@@ -18,6 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Tamis turns raw text into pretraining data: filtered, annotated Parquet shards, with nothing lost.",
     epilog="Exit codes: 0 done, 1 other error, 2 wrong usage, 3 configuration, 4 input (nothing read, nothing kept, too many "
     "bad records), 5 model file, 6 run directory locked, 7 workers or a stage failed, 130 interrupted.",
@@ -55,8 +55,12 @@ def main() -> None:
 
 @app.callback()
 def _options(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, not only steps and warnings")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what happens, not only steps and warnings")
+    ] = False,
 ) -> None:
+    from rich.logging import RichHandler
+
     handler = RichHandler(console=ERR, show_path=False, markup=False)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s", force=True)
     logging.getLogger("tamis").setLevel(logging.DEBUG if verbose else logging.INFO)
@@ -65,7 +69,9 @@ def _options(
 @app.command()
 def run(
     config: ConfigPath,
-    engine: Annotated[EngineName, typer.Option(help="Where tasks run; the data does not depend on it")] = EngineName.LOCAL,
+    engine: Annotated[
+        EngineName, typer.Option(help="Where tasks run; the data does not depend on it")
+    ] = EngineName.LOCAL,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes (0: one per core)")] = 0,
     set_: Overrides = None,
     limit: Limit = 0,
@@ -73,8 +79,10 @@ def run(
     """Run a configuration, or what is left of it: finished work is never done twice."""
     from pipeline.config import load_config
     from pipeline.engines.local import LocalEngine, cpu_count
+    from pipeline.lean import spare_pandas
     from pipeline.run import run as run_plan
 
+    spare_pandas()
     loaded = load_config(config, set_ or [], limit)
     with LocalEngine(workers or cpu_count()) as chosen:
         finished = run_plan(loaded, chosen, ERR)
@@ -128,8 +136,12 @@ def stages(json_: AsJson = False) -> None:
 @app.command()
 def stage(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A stage, as `tamis stages` lists them")],
-    input_: Annotated[list[str], typer.Option("--input", help="File, glob or URL of any input format (may be repeated)")],
-    output: Annotated[str, typer.Option(help="Parquet file for id, metadata, the added columns, keep, drop_reason")] = "",
+    input_: Annotated[
+        list[str], typer.Option("--input", help="File, glob or URL of any input format (may be repeated)")
+    ],
+    output: Annotated[
+        str, typer.Option(help="Parquet file for id, metadata, the added columns, keep, drop_reason")
+    ] = "",
     set_: Overrides = None,
     limit: Annotated[int, typer.Option(min=0, help="Read at most this many records (0: all)")] = 0,
     rows: Annotated[int, typer.Option(min=0, help="Rows to show before and after")] = 5,
@@ -145,7 +157,9 @@ def inspect(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A run, a directory in it, or one Parquet shard")],
     rows: Annotated[int, typer.Option(min=0, help="Rows to show")] = 5,
     text: Annotated[bool, typer.Option("--text", help="Show text in dropped/ too, where it may be harmful")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Compare every shard of a run with its recorded hash")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every shard of a run with its recorded hash")
+    ] = False,
     json_: AsJson = False,
 ) -> None:
     """Show what a run, a step or a shard holds: schema, counts, statistics, a few rows."""

@@ -47,7 +47,9 @@ class InputConfig:
 class ShardsConfig:
     """How to write the result."""
 
-    text_mb: float = setting(256.0, "a shard holds about this much text (MB of UTF-8), never more unless one document is")
+    text_mb: float = setting(
+        256.0, "a shard holds about this much text (MB of UTF-8), never more unless one document is"
+    )
     row_group_mb: float = setting(64.0, "a row group holds at most this much text (MB of UTF-8)")
 
     def __post_init__(self) -> None:

@@ -47,7 +47,9 @@ def shard_facts(path: str, rows: int, with_text: bool) -> dict[str, Any]:
         "bytes": sum(row["bytes"] for row in counts),
         "schema": schema,
         "row_groups": sum(row["row_groups"] for row in counts),
-        "statistics": _query(path, f"SUMMARIZE SELECT {_without(schema, _LONG)} FROM read_parquet(?)", files) if counts else [],
+        "statistics": _query(path, f"SUMMARIZE SELECT {_without(schema, _LONG)} FROM read_parquet(?)", files)
+        if counts
+        else [],
         "first_rows": _query(path, f"SELECT {_without(schema, hidden)} FROM read_parquet(?) LIMIT {int(rows)}", files),
     }
 
@@ -73,7 +75,13 @@ def _schema_and_counts(path: str, files: list[str]) -> tuple[dict[str, str], lis
                 raise InputError(f"{url} is no readable Parquet file: {error}") from error
             schema = schema or {field.name: str(field.type) for field in parquet.schema_arrow}
             meta = parquet.metadata
-            counts.append({"rows": meta.num_rows, "row_groups": meta.num_row_groups, "bytes": file.size if hasattr(file, "size") else file.seek(0, 2)})
+            counts.append(
+                {
+                    "rows": meta.num_rows,
+                    "row_groups": meta.num_row_groups,
+                    "bytes": file.size if hasattr(file, "size") else file.seek(0, 2),
+                }
+            )
     return schema, counts
 
 
@@ -105,12 +113,19 @@ def _show_run(console: Console, facts: dict[str, Any]) -> None:
     quarantined = sum(ledger["quarantined"].values())
     dropped = sum(sum(reasons.values()) for reasons in ledger["dropped"].values())
     console.print(
-        f"read {ledger['read']:,} = kept {ledger['kept']:,} + dropped {dropped:,} + quarantined {quarantined:,}", highlight=False
+        f"read {ledger['read']:,} = kept {ledger['kept']:,} + dropped {dropped:,} + quarantined {quarantined:,}",
+        highlight=False,
     )
     console.print(f"finished {facts['finished']} by tamis {facts['tamis']}, engine {facts['engine']}", highlight=False)
-    funnel = [(c["stage"], c["entered"], c["kept"], _reasons(c["dropped"]), _reasons(c["quarantined"])) for c in facts["funnel"]]
+    funnel = [
+        (c["stage"], c["entered"], c["kept"], _reasons(c["dropped"]), _reasons(c["quarantined"]))
+        for c in facts["funnel"]
+    ]
     console.print(table("funnel", ("stage", "entered", "kept", "dropped", "quarantined"), funnel))
-    parts = [(p["name"], p["rows"], readable_bytes(p["text_bytes"]), readable_bytes(p["size"]), p["xxh3"]) for p in facts["parts"]]
+    parts = [
+        (p["name"], p["rows"], readable_bytes(p["text_bytes"]), readable_bytes(p["size"]), p["xxh3"])
+        for p in facts["parts"]
+    ]
     console.print(table("shards", ("file", "documents", "text", "size", "xxh3"), parts[:50]))
     console.print(table("columns", ("name", "type"), facts["columns"].items()))
 
@@ -126,7 +141,9 @@ def _show_shards(console: Console, facts: dict[str, Any]) -> None:
         console.print(table("columns", ("name", "type", "min", "max", "distinct, about", "mean", "null %"), rows))
     if facts["first_rows"]:
         names = list(facts["first_rows"][0])
-        console.print(table("first rows", names, [[start_of(short(row[name])) for name in names] for row in facts["first_rows"]]))
+        console.print(
+            table("first rows", names, [[start_of(short(row[name])) for name in names] for row in facts["first_rows"]])
+        )
 
 
 def _reasons(counts: dict[str, int]) -> str:

@@ -36,7 +36,9 @@ def list_inputs(config: InputConfig) -> list[Listed]:
     for pattern in config.paths:
         found = list(_expand(pattern, config.format))
         if not found:
-            raise InputError(f"input.paths: nothing matches {pattern}: check the path (relative to the working directory)")
+            raise InputError(
+                f"input.paths: nothing matches {pattern}: check the path (relative to the working directory)"
+            )
         listed.update((item.file.url, item) for item in found if item.file.url not in listed)
     return list(listed.values())
 
@@ -53,7 +55,9 @@ def check_fields(config: InputConfig, files: list[Listed]) -> None:
         if seen and name not in seen and (key == "text" or name != getattr(defaults, key)):
             near = difflib.get_close_matches(name, seen, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise ConfigError(f"input.{key}: no record has a field '{name}'{hint} Fields found: {', '.join(sorted(seen))}")
+            raise ConfigError(
+                f"input.{key}: no record has a field '{name}'{hint} Fields found: {', '.join(sorted(seen))}"
+            )
 
 
 def _peek(config: InputConfig, file: InputFile) -> Iterator[Record]:

@@ -62,7 +62,9 @@ def read_manifest(store: Store) -> dict[str, Any]:
     value = store.read_json(NAME)
     if not isinstance(value, dict):
         found = ", ".join(store.names("")[:8]) or "nothing"
-        raise InputError(f"{store.url} holds no {NAME}, so it is no finished run (found: {found}): finish it with `tamis run`")
+        raise InputError(
+            f"{store.url} holds no {NAME}, so it is no finished run (found: {found}): finish it with `tamis run`"
+        )
     return value
 
 
@@ -72,7 +74,9 @@ def manifest_of(finished: Finished) -> dict[str, Any]:
     return {
         "tamis": __version__,
         "config": as_plain(plan.config),
-        "inputs": [{"url": i.file.url, "format": i.file.format, "bytes": i.file.size, "mark": i.mark} for i in plan.inputs],
+        "inputs": [
+            {"url": i.file.url, "format": i.file.format, "bytes": i.file.size, "mark": i.mark} for i in plan.inputs
+        ],
         "steps": [{"name": step.name, "hash": step.hash, "directory": step.directory} for step in plan.steps],
         "ledger": dataclasses.asdict(finished.ledger),
         "funnel": [dataclasses.asdict(counts) for counts in finished.funnel],

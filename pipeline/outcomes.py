@@ -27,7 +27,9 @@ class ShardTask:
     @property
     def record_name(self) -> str:
         """Where the outcome lies, relative to the run directory."""
-        return f"{self.directory}/records/outcome-{self.shard.file.name.rsplit('/', 1)[-1].removesuffix('.parquet')}.json"
+        return (
+            f"{self.directory}/records/outcome-{self.shard.file.name.rsplit('/', 1)[-1].removesuffix('.parquet')}.json"
+        )
 
 
 @dataclass(frozen=True)
@@ -82,4 +84,3 @@ def _by_source(sources: list[str], text_bytes: np.ndarray, alive: np.ndarray) ->
         row["kept"] += kept
         row["kept_bytes"] += size * kept
     return found
-

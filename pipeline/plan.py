@@ -123,7 +123,9 @@ def _check_chain(stages: tuple[BatchStage, ...]) -> None:
     for index, stage in enumerate(stages):
         where = f"stages[{index}].{stage.name}"
         if missing := [name for name in stage.reads if name not in known]:
-            raise ConfigError(f"{where}: needs the column '{missing[0]}', which no stage before it adds: chain one that does")
+            raise ConfigError(
+                f"{where}: needs the column '{missing[0]}', which no stage before it adds: chain one that does"
+            )
         if taken := [name for name in stage.adds.names if name in known]:
             raise ConfigError(f"{where}: adds the column '{taken[0]}', which is there already: chain each stage once")
         known.update(stage.adds.names)

@@ -52,7 +52,9 @@ class Quarantine:
         if self._writer is None:
             sink = self._files.enter_context(self._store.create(self._name))
             self._writer = self._files.enter_context(ShardWriter(sink, SCHEMA, 1 << 24))
-        columns = [pa.array(column, field.type) for column, field in zip(zip(*self._rows, strict=True), SCHEMA, strict=True)]
+        columns = [
+            pa.array(column, field.type) for column, field in zip(zip(*self._rows, strict=True), SCHEMA, strict=True)
+        ]
         self._writer.write(pa.RecordBatch.from_arrays(columns, schema=SCHEMA), 256 * len(self._rows))
         self._rows = []
 
@@ -60,7 +62,9 @@ class Quarantine:
         self._files.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None and self._rows:
             self._flush()
         self._files.__exit__(kind, error, trace)

@@ -111,7 +111,9 @@ def _records(task: ReadTask) -> Iterator[Record | BadRecord]:
     try:
         yield from load(task.split.file.format).records(task.split, task.names, 2 * task.max_document_bytes)
     except OSError as error:
-        raise InputError(f"cannot read {url}: {error}. Mend access to it; the same command goes on from here") from error
+        raise InputError(
+            f"cannot read {url}: {error}. Mend access to it; the same command goes on from here"
+        ) from error
 
 
 def _write_shards(task: ReadTask, documents: Iterator[Document], tick: Tick) -> Iterator[FileRecord]:

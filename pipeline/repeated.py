@@ -41,7 +41,9 @@ def quarantine_repeated(store: Store, directory: str, shards: Sequence[FileRecor
         while batch := found.fetchmany(1024):
             for shard, row, id_, url, line, offset in batch:
                 rows[f"{directory}/{shard}"].append(row)
-                quarantine.add(BadRecord(Place(url, line, offset), REPEATED, "a document before it has the same id"), id_)
+                quarantine.add(
+                    BadRecord(Place(url, line, offset), REPEATED, "a document before it has the same id"), id_
+                )
     return {shard: tuple(found) for shard, found in rows.items()}, name if rows else ""
 
 

@@ -54,7 +54,10 @@ def show_stages(console: Console, *, as_json: bool) -> None:
     for found in facts:
         console.print(f"[bold]{found['name']}[/bold]  {found['summary']}", highlight=False)
         console.print(f"reads {', '.join(found['reads'])}; adds {_typed(found['adds'])}", highlight=False)
-        rows = [(s["name"], s["type"], repr(s["default"]), "threshold" if s["filter"] else "", s["help"]) for s in found["settings"]]
+        rows = [
+            (s["name"], s["type"], repr(s["default"]), "threshold" if s["filter"] else "", s["help"])
+            for s in found["settings"]
+        ]
         console.print(table("", ("setting", "type", "default", "", "meaning"), rows))
 
 
@@ -81,7 +84,9 @@ def show_plan(console: Console, plan: Plan, *, full: bool, as_json: bool) -> Non
     if full:
         console.print(yaml.safe_dump(as_plain(plan.config), sort_keys=False), markup=False, highlight=False)
     size = sum(item.file.size for item in plan.inputs)
-    console.print(f"{len(plan.inputs):,} input files, {readable_bytes(size)}; run directory {plan.config.output}", highlight=False)
+    console.print(
+        f"{len(plan.inputs):,} input files, {readable_bytes(size)}; run directory {plan.config.output}", highlight=False
+    )
     rows = [(s["name"], ", ".join(s["reads"]), _typed(s["adds"]), s["hash"], s["done"]) for s in steps]
     console.print(table("", ("step", "reads", "adds", "hash", "done"), rows))
 
@@ -118,7 +123,11 @@ def _done(plan: Plan, step: Step, store: Store) -> str:
     names = store.names(f"{step.directory}/records")
     if step is plan.write:
         manifest = store.read_json("manifest.json") or {}
-        return "yes" if {"name": "write", "hash": step.hash, "directory": step.directory} in manifest.get("steps", []) else "no"
+        return (
+            "yes"
+            if {"name": "write", "hash": step.hash, "directory": step.directory} in manifest.get("steps", [])
+            else "no"
+        )
     tasks = read_tasks(plan, store)
     if step is plan.read:
         return _share(len(names), len(tasks), "splits")

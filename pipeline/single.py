@@ -45,14 +45,23 @@ def run_stage(
     console.print(f"{count:,} documents, {kept:,} of them kept, {len(bad):,} bad records", highlight=False)
     for record in bad[:10]:
         place = record.place
-        console.print(f"  {place.url} line {place.line}: {record.reason}: {record.detail}", markup=False, highlight=False)
+        console.print(
+            f"  {place.url} line {place.line}: {record.reason}: {record.detail}", markup=False, highlight=False
+        )
 
 
 def answered(stage: BatchStage, annotate: Annotate, batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch of documents with the added columns, `keep` and `drop_reason` beside them."""
     answer = checked(stage, batch, annotate(batch))
     reasons = stage.decide(answer)
-    columns = [batch.column("id"), batch.column("metadata"), batch.column("text"), *answer.columns, pc.is_null(reasons), reasons]
+    columns = [
+        batch.column("id"),
+        batch.column("metadata"),
+        batch.column("text"),
+        *answer.columns,
+        pc.is_null(reasons),
+        reasons,
+    ]
     names = ["id", "metadata", "text", *answer.schema.names, "keep", "drop_reason"]
     return pa.RecordBatch.from_arrays(columns, names=names)
 
@@ -100,7 +109,9 @@ def _batches(stage: BatchStage, paths: list[str], limit: int, bad: list[BadRecor
         yield _with_read_columns(stage, as_batch([document for document, _ in held]), [fields for _, fields in held])
 
 
-def _documents(config: InputConfig, listed: Listed, bad: list[BadRecord]) -> Iterator[tuple[Document, dict[str, object]]]:
+def _documents(
+    config: InputConfig, listed: Listed, bad: list[BadRecord]
+) -> Iterator[tuple[Document, dict[str, object]]]:
     file, reader = listed.file, load(listed.file.format)
     make = DocumentMaker(config.names, default_source(file.url), int(config.max_document_mb * MB))
     for split in reader.splits(file, int(config.split_mb * MB)):
@@ -117,7 +128,9 @@ def _with_read_columns(stage: BatchStage, batch: pa.RecordBatch, fields: list[di
     for name in stage.reads:
         if name not in batch.schema.names:
             if name not in fields[0]:
-                raise ConfigError(f"stage '{stage.name}' reads the column '{name}', which the input lacks: run its stage first")
+                raise ConfigError(
+                    f"stage '{stage.name}' reads the column '{name}', which the input lacks: run its stage first"
+                )
             batch = batch.append_column(name, pa.array([row.get(name) for row in fields]))
     return batch
 
@@ -128,4 +141,3 @@ def _show(console: Console, stage: BatchStage, batch: pa.RecordBatch) -> None:
     names = [*stage.adds.names, "keep", "drop_reason"]
     after = [[row["id"], *(short(row[name]) for name in names)] for row in batch.to_pylist()]
     console.print(table("after", ("id", *names), after))
-

@@ -14,7 +14,9 @@ def read_tasks(plan: Plan, store: Store) -> list[ReadTask]:
     split_bytes = int(min(config.input.split_mb, config.shards.text_mb) * MB)
     files = [item.file for item in plan.inputs]
     quotas = spread(config.limit, len(files)) if config.limit else None
-    cut = [(number, split) for number, file in enumerate(files) for split in load(file.format).splits(file, split_bytes)]
+    cut = [
+        (number, split) for number, file in enumerate(files) for split in load(file.format).splits(file, split_bytes)
+    ]
     if quotas is not None:
         firsts = {number: split for number, split in reversed(cut)}
         cut = [(number, split) for number, split in sorted(firsts.items()) if quotas[number]]

@@ -126,7 +126,9 @@ def _dropped_rows(store: Store, shard: Shard, verdict: Verdict, sampled: set[int
     for batch in _rows(store, shard, mask, extra, ["id", "text", "source"]):
         shown = pa.array([row in sampled for row in batch.column("row").to_pylist()], pa.bool_())
         text = pc.if_else(shown, batch.column("text"), pa.scalar(None, pa.string()))
-        yield batch.set_column(batch.schema.get_field_index("text"), "text", pc.utf8_slice_codeunits(text, 0, SAMPLE_CHARACTERS))
+        yield batch.set_column(
+            batch.schema.get_field_index("text"), "text", pc.utf8_slice_codeunits(text, 0, SAMPLE_CHARACTERS)
+        )
 
 
 def _rows(

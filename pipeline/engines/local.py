@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.engines import Result, Task, Tick
+from pipeline.lean import spare_pandas
 from stages.errors import EngineError
 
 ATTEMPTS = 3
@@ -138,6 +139,7 @@ def _next_attempt(attempt: int, task: object) -> int:
 def _start_worker(shared: Any) -> None:
     global _counters  # noqa: PLW0603 - set once per worker process
     _counters = shared
+    spare_pandas()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

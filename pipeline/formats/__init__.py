@@ -1,12 +1,12 @@
 """Input formats. Each is a module with two functions, and knows nothing of documents or of the run.
 
-    splits(file: InputFile, split_bytes: int) -> list[Split]
-        Cut one input file into pieces that tasks read independently. Together they cover every record once, in
-        order, and depend on the file and `split_bytes` alone (never on the number of workers).
-    records(split: Split, names: FieldNames, max_bytes: int) -> Iterator[Record | BadRecord]
-        The records of one split in order. Whatever cannot be read comes as a BadRecord with its place, and reading goes
-        on; nothing is skipped in silence. A record larger than `max_bytes` is a BadRecord and is never held in memory
-        whole (as far as the format allows).
+splits(file: InputFile, split_bytes: int) -> list[Split]
+    Cut one input file into pieces that tasks read independently. Together they cover every record once, in
+    order, and depend on the file and `split_bytes` alone (never on the number of workers).
+records(split: Split, names: FieldNames, max_bytes: int) -> Iterator[Record | BadRecord]
+    The records of one split in order. Whatever cannot be read comes as a BadRecord with its place, and reading goes
+    on; nothing is skipped in silence. A record larger than `max_bytes` is a BadRecord and is never held in memory
+    whole (as far as the format allows).
 """
 
 import importlib

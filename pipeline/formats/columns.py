@@ -1,9 +1,9 @@
 """Arrow batches as records: one row, one dict of JSON types. Shared by `parquet` and `hf`.
 
-Strings, numbers, booleans, nulls, lists and structs stay what they are. Timestamps become ISO 8601 (microseconds; UTC if
-they have a zone), dates and times ISO 8601, decimals and durations strings, maps lists of [key, value] pairs, dictionary
-columns their values. Binary columns are read as UTF-8; one that is not UTF-8 is left out of its record, unless it is the
-text, id or source, which makes the record bad.
+Strings, numbers, booleans, nulls, lists and structs stay what they are. Timestamps become ISO 8601 (microseconds; UTC
+if they have a zone), dates and times ISO 8601, decimals and durations strings, maps lists of [key, value] pairs,
+dictionary columns their values. Binary columns are read as UTF-8; one that is not UTF-8 is left out of its record,
+unless it is the text, id or source, which makes the record bad.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,14 +29,16 @@ def batch_rows(total_bytes: int, total_rows: int) -> int:
     >>> batch_rows(100 << 20, 50), batch_rows(0, 0)
     (2, 1024)
     """
-    return max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * total_rows // max(total_bytes, 1) or MAX_BATCH_ROWS * (not total_rows)))
+    if total_bytes <= 0:
+        return MAX_BATCH_ROWS
+    return max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * total_rows // total_bytes))
 
 
 def rows(batch: pa.RecordBatch, first: Place, names: FieldNames, max_bytes: int) -> Iterator[Record | BadRecord]:
     """The records of a batch; `first` is the place of its first row. A row that cannot be read costs only itself."""
     try:
         columns = [_plain(column) for column in batch.columns]
-        if batch.num_rows and int(_row_bytes(columns, batch.num_rows).max()) > max_bytes:
+        if batch.num_rows and pc.max(_row_bytes(columns, batch.num_rows)).as_py() > max_bytes:
             yield from _one_by_one(batch, first, names, max_bytes)
             return
         values = [_values(column) for column in columns]
@@ -62,7 +63,7 @@ def _row(batch: pa.RecordBatch, place: Place, names: FieldNames, max_bytes: int)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             plain = _plain(column)
-            size += int(_row_bytes([plain], 1)[0])
+            size += _row_bytes([plain], 1)[0].as_py()
             if size <= max_bytes:
                 fields[name] = _values(plain)[0]
         except _UNREADABLE as error:
@@ -89,31 +90,33 @@ def _plain(column: Any) -> Any:
     kind = _plain_type(column.type)
     if kind == column.type:
         return column
-    return pc.cast(column, options=pc.CastOptions(kind, allow_time_truncate=True))
+    return column.cast(options=pc.CastOptions(kind, allow_time_truncate=True))
 
 
-def _plain_type(kind: Any) -> pa.DataType:
+def _plain_type(kind: Any) -> Any:
     if pa.types.is_dictionary(kind):
         return _plain_type(kind.value_type)
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", "UTC" if kind.tz else None)
-    if pa.types.is_time64(kind) or pa.types.is_duration(kind):
-        return pa.time64("us") if pa.types.is_time64(kind) else pa.duration("us")
     if pa.types.is_large_list(kind):
         return pa.large_list(_plain_type(kind.value_type))
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         return pa.list_(_plain_type(kind.value_type))
     if pa.types.is_struct(kind):
         return pa.struct([pa.field(f.name, _plain_type(f.type), f.nullable) for f in kind])
-    return _plain_string(kind)
+    return _plain_time(kind) if pa.types.is_temporal(kind) else _plain_string(kind)
+
+
+def _plain_time(kind: Any) -> Any:
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", "UTC" if kind.tz else None)
+    if pa.types.is_time64(kind):
+        return pa.time64("us")
+    return pa.duration("us") if pa.types.is_duration(kind) else kind
 
 
 def _plain_string(kind: Any) -> Any:
     if pa.types.is_large_binary(kind):
         return pa.large_string()
-    if pa.types.is_string_view(kind) or _is_binary(kind):
-        return pa.string()
-    return kind
+    return pa.string() if pa.types.is_string_view(kind) or _is_binary(kind) else kind
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -130,11 +133,11 @@ def _has_binary(kind: Any) -> bool:
 
 
 def _row_bytes(columns: list[Any], count: int) -> Any:
-    """Bytes of text in each row: those of its top-level strings."""
-    total = np.zeros(count, np.int64)
+    """Bytes of text in each row, those of its top-level strings, as an Arrow array (to_numpy would import pandas)."""
+    total: Any = pa.repeat(pa.scalar(0, pa.int64()), count)
     for column in columns:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            total += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+            total = pc.add(total, pc.fill_null(pc.binary_length(column), 0))
     return total
 
 

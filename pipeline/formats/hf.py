@@ -1,12 +1,12 @@
 """Hugging Face datasets saved to disk (`Dataset.save_to_disk`, `DatasetDict.save_to_disk`): one row, one record.
 
-The directory is read as it lies, Arrow streams named by `state.json`, which needs no `datasets` library, copies nothing
-from S3 to a local disk, and lets a damaged file cost only its own rows. The splits of a DatasetDict come in sorted order
-and their rows are numbered through.
+The directory is read as it lies, Arrow streams named by `state.json`: that needs no `datasets` library, copies nothing
+from S3 to a local disk, and lets a damaged file cost only its own rows. The splits of a DatasetDict come in sorted
+order and their rows are numbered through.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -51,7 +51,10 @@ def splits(file: InputFile, split_bytes: int) -> list[Split]:
 
 
 def records(split: Split, names: FieldNames, max_bytes: int) -> Iterator[Record | BadRecord]:
-    """The rows of the range; place.line is the 1-based row number in the dataset. Raises OSError if the storage fails."""
+    """The rows of the range; place.line is the 1-based row number in the dataset.
+
+    Raises OSError if the storage fails.
+    """
     url = split.file.url
     row = 0
     with closing(_stretches(url)) as stretches:
@@ -77,7 +80,7 @@ def _part(
         yield from rows(piece, Place(split.file.url, row + at + 1, None), names, max_bytes)
 
 
-def _stretches(url: str) -> Iterator[_Stretch]:
+def _stretches(url: str) -> Generator[_Stretch, None, None]:
     for table in _tables(url):
         if table.damage is not None:
             yield _Stretch(None, table.damage)

@@ -1,5 +1,6 @@
 """Parquet: one row, one record. A damaged row group costs its rows from the damaged batch on; the next one is read."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,7 +28,7 @@ def splits(file: InputFile, split_bytes: int) -> list[Split]:
         damage_detail(error)
         return [Split(file, 0, 1)]
     cuts = _cuts(sizes, split_bytes)
-    return [Split(file, start, stop) for start, stop in zip(cuts, cuts[1:], strict=False)] or [Split(file, 0, 0)]
+    return [Split(file, start, stop) for start, stop in itertools.pairwise(cuts)] or [Split(file, 0, 0)]
 
 
 def _cuts(sizes: list[int], split_bytes: int) -> list[int]:

@@ -48,9 +48,9 @@ def local_path(url: str) -> str | None:
 def damage_detail(error: Exception) -> str:
     """The first line of what is wrong with a file; raises `error` again if the storage failed, which a retry may mend.
 
-    pyarrow reports damage as OSError without an errno; the system and s3fs set one.
+    pyarrow reports damage as a bare OSError without an errno; the system and s3fs set one or raise a subclass.
     """
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, OSError) and (error.errno is not None or type(error) is not OSError):
         raise error
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:_DETAIL_CHARS]

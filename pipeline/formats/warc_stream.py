@@ -20,6 +20,7 @@ class Damage(Exception):
     """Bytes that cannot be read; reading may go on behind them."""
 
     def __init__(self, reason: str, detail: str) -> None:
+        """`detail` holds no document text."""
         super().__init__(detail)
         self.reason = reason
         """`truncated`, `damaged_record` or `damaged_file`."""
@@ -117,6 +118,7 @@ class Reader:
     """Reads pieces forwards. A method that meets damage raises it once; `seek_record` then goes on behind it."""
 
     def __init__(self, pieces: Iterator[_Piece | Damage], gz: bool) -> None:
+        """`gz` tells whether the pieces are those of a gzip file."""
         self._pieces = pieces
         self._gz = gz
         self._held = bytearray()
@@ -160,7 +162,7 @@ class Reader:
         while (found := self._held.find(end)) < 0 and len(self._held) <= limit:
             if not self._fill(len(self._held) + 1):
                 raise self._broken()
-        if found < 0:
+        if not 0 <= found <= limit:
             self._drop(1)
             raise Damage("damaged_record", f"its header does not end within {limit:,} bytes")
         return self.take(found + len(end))

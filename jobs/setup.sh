@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Set Tamis up in a virtual environment of its own. The only step that uses the network.
+#
+#   jobs/setup.sh [EXTRAS]      EXTRAS as in pyproject.toml; default: quickstart
+#
+# TAMIS_VENV   where the environment lies; default: .venv in this checkout
+# PYTHON       the interpreter to make it with; default: python3 (3.11 or newer)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+extras="${1:-quickstart}"
+venv="${TAMIS_VENV:-$PWD/.venv}"
+python="${PYTHON:-python3}"
+
+install_debian() {
+    command -v apt-get >/dev/null || { echo "setup: please install $* and run this again" >&2; exit 1; }
+    local root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || { echo "setup: please install $* as root and run this again" >&2; exit 1; }
+        root=(sudo)
+    fi
+    echo "setup: installing Debian packages: $*"
+    "${root[@]}" apt-get update -qq
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+needed=()
+command -v "$python" >/dev/null || needed+=(python3)
+"$python" -c 'import ensurepip, venv' 2>/dev/null || needed+=(python3-venv)
+case ",$extras," in
+    *,dev,* | *,spark,* | *,all,*) command -v java >/dev/null || needed+=(default-jre-headless) ;;
+esac
+[ "${#needed[@]}" -eq 0 ] || install_debian ca-certificates "${needed[@]}"
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "setup: $("$python" --version) is too old, Tamis needs Python 3.11 or newer: set PYTHON=/path/to/python3" >&2
+    exit 1
+}
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+
+echo "setup: installing Python packages into $venv"
+export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
+[ -n "$UV_FIND_LINKS" ] || unset UV_FIND_LINKS
+"$venv/bin/python" -m pip install --quiet uv
+"$venv/bin/python" -m uv pip install --quiet --python "$venv/bin/python" --constraint .ci/constraints.txt --editable ".[$extras]"
+"$venv/bin/python" jobs/fetch_models.py
+
+case ",$extras," in
+    *,dev,*)  # the S3 server of the tests pins other versions of what Tamis uses, so it lives apart
+        [ -x "$venv/moto/bin/moto_server" ] || "$python" -m venv "$venv/moto"
+        "$venv/bin/python" -m uv pip install --quiet --python "$venv/moto/bin/python" 'moto[server]==5.2.5' ;;
+esac
+echo "setup: done"

@@ -56,7 +56,7 @@ def rounded(values: np.ndarray) -> np.ndarray:
     magnitude = np.zeros_like(values)
     np.log10(np.abs(values), out=magnitude, where=values != 0)
     scale = 10.0 ** (np.floor(magnitude) - 1)
-    return np.round(values / scale) * scale
+    return np.asarray(np.round(values / scale) * scale)
 
 
 def _keys(column: pa.ChunkedArray, kind: pa.DataType) -> list[str | None] | None:

@@ -19,8 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Tamis turns raw text into pretraining data: filtered, annotated Parquet shards, with nothing lost.",
-    epilog="Exit codes: 0 done, 1 other error, 2 wrong usage, 3 configuration, 4 input (nothing read, nothing kept, too many "
-    "bad records), 5 model file, 6 run directory locked, 7 workers or a stage failed, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 other error, 2 wrong usage, 3 configuration, 4 input (nothing read, nothing kept, too "
+    "many bad records), 5 model file, 6 run directory locked, 7 workers or a stage failed, 130 interrupted.",
 )
 OUT = Console()
 ERR = Console(stderr=True)

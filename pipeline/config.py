@@ -182,11 +182,10 @@ def _absolute(raw: dict[str, Any], path: list[str]) -> list[Any]:
     """The path of an override from the root; a first part that is the name of a chained stage means that stage."""
     if path[0] in TOP_LEVEL or len(path) < 2:
         return path
-    for index, entry in enumerate(raw.get("stages") or []):
-        if entry == path[0]:
-            raw["stages"][index] = entry = {path[0]: None}
-        if isinstance(entry, dict) and path[0] in entry:
-            entry[path[0]] = entry[path[0]] or {}
+    chain = raw.get("stages") or []
+    for index, entry in enumerate(chain):
+        if entry == path[0] or (isinstance(entry, dict) and path[0] in entry):
+            chain[index] = {path[0]: (entry[path[0]] if isinstance(entry, dict) else None) or {}}
             return ["stages", index, *path]
     raise ConfigError(f"--set {'.'.join(path)}: '{path[0]}' is neither a section nor a stage of this configuration")
 

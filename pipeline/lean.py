@@ -17,9 +17,9 @@ class _NoPandas(MetaPathFinder):
 def spare_pandas() -> None:
     """Keep pyarrow from importing pandas in this process just to look whether a value is a pandas one.
 
-    `pa.array` imports pandas at its first call wherever pandas is installed, which costs about 1 CPU second and 45 MB in
-    every worker, and Tamis has no pandas values. pyarrow looks once, so pandas is hidden for that one look; afterwards it
-    can be imported as ever, by users and by pyarrow's own `to_pandas`.
+    `pa.array` imports pandas at its first call wherever pandas is installed, which costs about 1 CPU second and 45 MB
+    in every worker, and Tamis has no pandas values. pyarrow looks once, so pandas is hidden for that one look;
+    afterwards it can be imported as ever, by users and by pyarrow's own `to_pandas`.
     """
     if "pandas" in sys.modules:
         return

@@ -75,8 +75,8 @@ def check_budget(bad: Mapping[str, int], read: int, max_fraction: float) -> None
     if total > max_fraction * read:
         raise TooManyBadRecords(
             f"{total:,} of {read:,} records ({total / read:.1%}) are in quarantine, more than "
-            f"input.max_bad_fraction = {max_fraction:g} allows: {_by_count(bad)}. `tamis inspect` on the run's quarantine/ "
-            "shows the places. Mend the input or raise input.max_bad_fraction; work that is done is kept"
+            f"input.max_bad_fraction = {max_fraction:g} allows: {_by_count(bad)}. `tamis inspect` on the run's "
+            "quarantine/ shows the places. Mend the input or raise input.max_bad_fraction; work that is done is kept"
         )
 
 

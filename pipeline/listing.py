@@ -101,7 +101,7 @@ def _directory(filesystem: Any, url: str, path: str, format: str) -> Iterator[Li
 
 
 def _named_as(pattern: str, filesystem: Any, found: str) -> str:
-    """A match as the user would write it: relative stays relative, so that ids do not depend on where a project lies."""
+    """A match as the user would write it: relative stays relative, so ids do not depend on where a project lies."""
     if "://" in pattern:
         return str(filesystem.unstrip_protocol(found))
     base = fsspec.core.url_to_fs(".")[1].rstrip("/") + "/"

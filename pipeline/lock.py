@@ -21,8 +21,8 @@ _LEASE = "lock.json"
 def locked(store: Store) -> Iterator[None]:
     """Hold the run directory. Raises RunLocked, naming the holder, if another process does.
 
-    On a disk: a lock of the system (flock), which ends with the process. On an object store, which has none: a lease that
-    is renewed while the process lives, and which another run may take LEASE_S seconds after the last renewal.
+    On a disk: a lock of the system (flock), which ends with the process. On an object store, which has none: a lease
+    that is renewed while the process lives, and which another run may take LEASE_S seconds after the last renewal.
     """
     with _file_lock(store) if store.is_local else _lease(store):
         yield

@@ -44,7 +44,8 @@ class StepProgress:
     def rates(self) -> str:
         """Documents/s and MB/s of text so far."""
         seconds = max(self.seconds, 1e-9)
-        rate = f"{self.documents:,} documents, {self.documents / seconds:,.0f}/s, {self.text_bytes / seconds / 1e6:,.1f} MB/s"
+        speed = f"{self.documents / seconds:,.0f}/s, {self.text_bytes / seconds / 1e6:,.1f} MB/s"
+        rate = f"{self.documents:,} documents, {speed}"
         return f"{rate}  {self.note}" if self.note else rate
 
 

@@ -75,7 +75,7 @@ def _printable(detail: str) -> str:
 
 
 def merge_quarantine(store: Store, names: Iterable[str]) -> None:
-    """Gather the quarantine files of all tasks into `quarantine/part-00000.parquet`, in the order of steps and tasks."""
+    """Gather the quarantine files of all tasks into `quarantine/part-00000.parquet`, in order of steps and tasks."""
     target = "quarantine/part-00000.parquet"
     with store.create(target) as sink, ShardWriter(sink, SCHEMA, 1 << 24) as writer:
         for name in sorted(set(names)):

@@ -1,4 +1,4 @@
-"""The read step: one split of an input file in, shards of documents out, and whatever is no document into quarantine."""
+"""The read step: one split of an input file in, shards of documents out, what is no document into quarantine."""
 
 import itertools
 import time

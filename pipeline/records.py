@@ -1,8 +1,9 @@
 """Records: small JSON files that make finished work real. A file without its record was never finished."""
 
 import dataclasses
-from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Hashable
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import xxhash
 
@@ -55,13 +56,13 @@ def read_record(store: Store, name: str, kind: type[Recorded]) -> Recorded | Non
 
     try:
         with store.open(name) as file:
-            return _adapter(kind).validate_json(file.read())
+            return cast(Recorded, _adapter(cast(Hashable, kind)).validate_json(file.read()))
     except (FileNotFoundError, pydantic.ValidationError):
         return None
 
 
-@lru_cache
-def _adapter(kind: type[Recorded]) -> "pydantic.TypeAdapter[Recorded]":
+@cache
+def _adapter(kind: Hashable) -> "pydantic.TypeAdapter[Any]":
     import pydantic
 
-    return pydantic.TypeAdapter(kind)
+    return pydantic.TypeAdapter(cast(type, kind))

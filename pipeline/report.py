@@ -116,7 +116,7 @@ def _sources(finished: Finished) -> dict[str, dict[str, int]]:
 
 def _quarantine_places(store: Store) -> list[dict[str, Any]]:
     table = read_table(store, "quarantine/part-00000.parquet", QUARANTINE_SCHEMA.names)
-    return table.slice(0, _QUARANTINE_ROWS).to_pylist()
+    return list(table.slice(0, _QUARANTINE_ROWS).to_pylist())
 
 
 def _pretty(config: dict[str, Any]) -> str:

@@ -1,9 +1,10 @@
 """Parquet shards: explicit schema, zstd, row groups bounded by bytes of text, the same bytes for the same rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -70,3 +71,24 @@ def iter_batches(file: IO[bytes], columns: list[str] | None = None) -> Iterator[
     parquet = pq.ParquetFile(file, pre_buffer=False)
     for group in range(parquet.num_row_groups):
         yield from parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False)
+
+
+def masked_rows(
+    store: Store, name: str, mask: np.ndarray, beside: pa.Table, columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a shard where `mask` (boolean, one per row) is true, in order: `columns` of the shard, and after them
+    all columns of `beside`, which has one row per row of the shard."""
+    begin = 0
+    if not mask.any():
+        return
+    with store.open(name) as file:
+        for batch in iter_batches(file, list(columns)):
+            end = begin + batch.num_rows
+            added = [
+                beside.column(other).slice(begin, batch.num_rows).combine_chunks() for other in beside.column_names
+            ]
+            whole = pa.RecordBatch.from_arrays([*batch.columns, *added], names=[*columns, *beside.column_names])
+            chosen = mask[begin:end]
+            begin = end
+            if chosen.any():
+                yield whole if chosen.all() else whole.filter(pa.array(chosen))

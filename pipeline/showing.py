@@ -101,7 +101,8 @@ def show_sample(console: Console, sources: "list[SampleSource]", output: Path) -
     documents, size = sum(s.documents for s in sources), sum(s.bytes for s in sources)
     languages = {language for s in sources for language in s.languages}
     console.print(
-        f"{documents:,} documents, {readable_bytes(size)} of text, {len(sources)} sources, {len(languages)} languages in {output}",
+        f"{documents:,} documents, {readable_bytes(size)} of text, {len(sources)} sources, "
+        f"{len(languages)} languages in {output}",
         highlight=False,
     )
 

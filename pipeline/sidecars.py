@@ -4,21 +4,22 @@ A sidecar holds `row` (of the shard), `id`, and the columns that the stage adds,
 that it could process.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.documents import PROVENANCE
 from pipeline.formats import BadRecord, Place
 from pipeline.plan import Step
 from pipeline.quarantine import Quarantine
 from pipeline.records import FileRecord, file_record, is_there, read_record
-from pipeline.shards import ShardWriter, iter_batches, read_table
-from pipeline.storage import Store
+from pipeline.shards import ShardWriter, masked_rows, read_table
+from pipeline.storage import HashedFile, Store
 from stages.contract import Annotate, BatchStage, checked
 from stages.errors import ContractError, ModelError
 
@@ -51,18 +52,25 @@ def record_name(step: Step, shard: str) -> str:
     return f"{step.directory}/records/{_base(shard)}.json"
 
 
-def ensure_sidecar(
-    store: Store, step: Step, shard: FileRecord, alive: np.ndarray, known: pa.Table, tick: Tick
-) -> SidecarRecord:
-    """The sidecar of a shard: found finished, or computed for its `alive` rows (boolean mask).
+@dataclass(frozen=True)
+class Reaching:
+    """The rows of a shard that reach a stage, and what earlier stages added to them."""
 
-    `known` holds the columns that earlier stages added, one row per row of the shard.
-    """
+    shard: FileRecord
+    alive: np.ndarray
+    """Boolean mask, one per row of the shard."""
+    known: pa.Table
+    """`row`, and the columns that earlier stages added, one row per row of the shard."""
+
+
+def ensure_sidecar(store: Store, step: Step, reaching: Reaching, tick: Tick) -> SidecarRecord:
+    """The sidecar of a shard: found finished, or computed."""
+    shard = reaching.shard
     found = read_record(store, record_name(step, shard.name), SidecarRecord)
     if found and is_there(store, found.file):
         tick(shard.rows, shard.text_bytes)
         return found
-    return _compute(store, step, shard, alive, known, tick)
+    return _compute(store, step, reaching, tick)
 
 
 def load_sidecar(store: Store, record: SidecarRecord) -> pa.Table:
@@ -70,50 +78,41 @@ def load_sidecar(store: Store, record: SidecarRecord) -> pa.Table:
     return read_table(store, record.file.name)
 
 
-@lru_cache(maxsize=16)
 def opened(stage: BatchStage) -> Annotate:
     """The stage's function, its models loaded once per process."""
-    return stage.open()
+    return _opened(cast(Hashable, stage))
 
 
-def _compute(
-    store: Store, step: Step, shard: FileRecord, alive: np.ndarray, known: pa.Table, tick: Tick
-) -> SidecarRecord:
-    stage = cast(BatchStage, step.stage)
-    name = f"{step.directory}/{_base(shard.name)}.parquet"
-    quarantine_name = f"{step.directory}/quarantine-{_base(shard.name)}.parquet"
-    rows = 0
-    with Quarantine(store, quarantine_name, step.name) as quarantine:
-        with store.create(name) as sink, ShardWriter(sink, sidecar_schema(stage), _ROW_GROUP_BYTES) as writer:
-            for batch in _inputs(store, stage, shard, alive, known):
-                answer = _annotate(stage, batch, quarantine)
-                writer.write(answer, answer.nbytes)
-                rows += answer.num_rows
-                tick(batch.num_rows, int(np.sum(batch.column("text_bytes"))))
+@lru_cache(maxsize=16)
+def _opened(stage: Hashable) -> Annotate:
+    return cast(BatchStage, stage).open()
+
+
+def _compute(store: Store, step: Step, reaching: Reaching, tick: Tick) -> SidecarRecord:
+    stage, base = cast(BatchStage, step.stage), _base(reaching.shard.name)
+    name = f"{step.directory}/{base}.parquet"
+    quarantine_name = f"{step.directory}/quarantine-{base}.parquet"
+    with Quarantine(store, quarantine_name, step.name) as quarantine, store.create(name) as sink:
+        rows = _write(sink, store, stage, reaching, quarantine, tick)
     counts = dict(sorted(quarantine.counts.items()))
     record = SidecarRecord(file_record(name, sink, rows, 0), counts, quarantine_name if counts else "")
-    store.write_json(record_name(step, shard.name), record)
+    store.write_json(record_name(step, reaching.shard.name), record)
     return record
 
 
-def _inputs(
-    store: Store, stage: BatchStage, shard: FileRecord, alive: np.ndarray, known: pa.Table
-) -> Iterator[pa.RecordBatch]:
-    """The rows that reach the stage: what it reads, `row`, `id`, and where each document came from."""
-    kept = [name for name in stage.reads if name in known.column_names]
-    columns = list(dict.fromkeys(["id", *(name for name in stage.reads if name not in kept), *PROVENANCE.names]))
-    begin = 0
-    with store.open(shard.name) as file:
-        for batch in iter_batches(file, columns):
-            rows = np.arange(begin, begin + batch.num_rows, dtype=np.int32)
-            mask = alive[begin : begin + batch.num_rows]
-            batch = batch.add_column(0, _ROW, pa.array(rows))
-            for name in kept:
-                column = known.column(name).slice(begin, batch.num_rows).combine_chunks()
-                batch = batch.append_column(name, column)
-            begin += batch.num_rows
-            if mask.any():
-                yield batch if mask.all() else batch.filter(pa.array(mask))
+def _write(
+    sink: HashedFile, store: Store, stage: BatchStage, reaching: Reaching, quarantine: Quarantine, tick: Tick
+) -> int:
+    rows = 0
+    known = reaching.known.select(["row", *(name for name in stage.reads if name in reaching.known.column_names)])
+    read = dict.fromkeys(["id", *(name for name in stage.reads if name not in known.column_names), *PROVENANCE.names])
+    with ShardWriter(sink, sidecar_schema(stage), _ROW_GROUP_BYTES) as writer:
+        for batch in masked_rows(store, reaching.shard.name, reaching.alive, known, list(read)):
+            answer = _annotate(stage, batch, quarantine)
+            writer.write(answer, answer.nbytes)
+            rows += answer.num_rows
+            tick(batch.num_rows, pc.sum(batch.column("text_bytes")).as_py())
+    return rows
 
 
 def _annotate(stage: BatchStage, batch: pa.RecordBatch, quarantine: Quarantine) -> pa.RecordBatch:

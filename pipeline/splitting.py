@@ -18,7 +18,7 @@ def read_tasks(plan: Plan, store: Store) -> list[ReadTask]:
         (number, split) for number, file in enumerate(files) for split in load(file.format).splits(file, split_bytes)
     ]
     if quotas is not None:
-        firsts = {number: split for number, split in reversed(cut)}
+        firsts = dict(reversed(cut))
         cut = [(number, split) for number, split in sorted(firsts.items()) if quotas[number]]
     return [
         ReadTask(

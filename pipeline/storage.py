@@ -76,7 +76,7 @@ class Store:
     def size(self, name: str) -> int | None:
         """Bytes of a file, or None if there is none."""
         try:
-            return os.stat(self.path(name)).st_size if self.is_local else int(self._fs.size(self.path(name)))
+            return Path(self.path(name)).stat().st_size if self.is_local else int(self._fs.size(self.path(name)))
         except FileNotFoundError:
             return None
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.plan import Step
 from pipeline.records import FileRecord
-from pipeline.sidecars import SidecarRecord, Tick, ensure_sidecar, load_sidecar
+from pipeline.sidecars import Reaching, SidecarRecord, Tick, ensure_sidecar, load_sidecar
 from pipeline.storage import Store
 from stages.contract import BatchStage
 
@@ -59,7 +59,7 @@ def judge(store: Store, steps: tuple[Step, ...], shard: Shard, tick: Tick) -> Ve
     alive[list(shard.repeated)] = False
     verdict = Verdict(alive, _nones(rows), _nones(rows), _no_columns(rows), [], [])
     for step in steps:
-        record = ensure_sidecar(store, step, shard.file, verdict.alive, verdict.columns, tick)
+        record = ensure_sidecar(store, step, Reaching(shard.file, verdict.alive, verdict.columns), tick)
         _apply(verdict, cast(BatchStage, step.stage), record, load_sidecar(store, record))
     return verdict
 

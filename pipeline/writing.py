@@ -14,7 +14,7 @@ import xxhash
 from pipeline.documents import RESERVED
 from pipeline.plan import Step
 from pipeline.records import FileRecord, file_record, is_there, read_record
-from pipeline.shards import ShardWriter, iter_batches, read_table
+from pipeline.shards import ShardWriter, masked_rows, read_table
 from pipeline.sidecars import Tick
 from pipeline.storage import Store
 from pipeline.verdicts import Shard, Verdict, judge
@@ -96,8 +96,9 @@ def write_part(task: PartTask, tick: Tick) -> PartRecord:
 
 def _write_kept(task: PartTask, verdicts: list[Verdict], writer: ShardWriter, tick: Tick) -> tuple[int, int]:
     rows = size = 0
+    columns = [*RESERVED.names, "text_bytes"]
     for shard, verdict in zip(task.shards, verdicts, strict=True):
-        for batch in _rows(task.store, shard, verdict.alive, verdict.columns, [*RESERVED.names, "text_bytes"]):
+        for batch in masked_rows(task.store, shard.file.name, verdict.alive, verdict.columns, columns):
             text_bytes = pc.sum(batch.column("text_bytes")).as_py() or 0
             writer.write(batch.select(task.schema.names).cast(task.schema), text_bytes)
             rows, size = rows + batch.num_rows, size + text_bytes
@@ -123,29 +124,12 @@ def _dropped_rows(store: Store, shard: Shard, verdict: Verdict, sampled: set[int
     mask = np.array([stage is not None for stage in verdict.dropped_by], dtype=bool)
     extra = verdict.columns.append_column("dropped_by", pa.array(verdict.dropped_by, pa.string()))
     extra = extra.append_column("drop_reason", pa.array(verdict.reason, pa.string()))
-    for batch in _rows(store, shard, mask, extra, ["id", "text", "source"]):
+    for batch in masked_rows(store, shard.file.name, mask, extra, ["id", "text", "source"]):
         shown = pa.array([row in sampled for row in batch.column("row").to_pylist()], pa.bool_())
         text = pc.if_else(shown, batch.column("text"), pa.scalar(None, pa.string()))
         yield batch.set_column(
             batch.schema.get_field_index("text"), "text", pc.utf8_slice_codeunits(text, 0, SAMPLE_CHARACTERS)
         )
-
-
-def _rows(
-    store: Store, shard: Shard, mask: np.ndarray, extra: pa.Table, columns: list[str]
-) -> Iterator[pa.RecordBatch]:
-    """The masked rows of a shard, with the columns of `extra` (one row per row of the shard) beside them."""
-    begin = 0
-    if not mask.any():
-        return
-    with store.open(shard.file.name) as file:
-        for batch in iter_batches(file, columns):
-            chosen = mask[begin : begin + batch.num_rows]
-            for name in extra.column_names:
-                batch = batch.append_column(name, extra.column(name).slice(begin, batch.num_rows).combine_chunks())
-            begin += batch.num_rows
-            if chosen.any():
-                yield batch if chosen.all() else batch.filter(pa.array(chosen))
 
 
 def _samples(task: PartTask, verdicts: list[Verdict]) -> list[set[int]]:
@@ -154,7 +138,7 @@ def _samples(task: PartTask, verdicts: list[Verdict]) -> list[set[int]]:
     for number, (shard, verdict) in enumerate(zip(task.shards, verdicts, strict=True)):
         for row, id_ in _dropped_ids(task.store, shard, verdict):
             key = (verdict.dropped_by[row], verdict.reason[row])
-            by_reason[key].append((xxhash.xxh3_64_intdigest(id_), number, row))
+            by_reason[key].append((xxhash.xxh3_64_intdigest(id_.encode()), number, row))
     chosen = [item for items in by_reason.values() for item in heapq.nsmallest(SAMPLES, items)]
     return [{row for _, shard, row in chosen if shard == number} for number in range(len(verdicts))]
 

@@ -2,16 +2,18 @@
 
 import difflib
 import importlib
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from stages.contract import BatchStage
 from stages.errors import ConfigError
+
+if TYPE_CHECKING:
+    from stages.contract import BatchStage
 
 NAMES: tuple[str, ...] = ("language",)
 """All stages, in the order in which a run usually chains them."""
 
 
-def stage_class(name: str) -> type[BatchStage]:
+def stage_class(name: str) -> "type[BatchStage]":
     """The dataclass of the stage `name`: `language` -> `stages.language.Language`.
 
     Raises ConfigError, with the nearest name, if there is no such stage.
@@ -21,4 +23,4 @@ def stage_class(name: str) -> type[BatchStage]:
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise ConfigError(f"there is no stage '{name}'{hint} The stages are: {', '.join(NAMES)}")
     module = importlib.import_module(f"stages.{name}")
-    return cast(type[BatchStage], getattr(module, name.capitalize()))
+    return cast("type[BatchStage]", getattr(module, name.capitalize()))

@@ -1,4 +1,4 @@
-"""Engines run tasks. A task is a picklable value; its function reads and writes files itself, so rows never pass here."""
+"""Engines run tasks. A task is a picklable value; its function reads and writes files, so rows never pass here."""
 
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType

@@ -20,7 +20,7 @@ ATTEMPTS = 3
 """Times that a task is started before the run gives up, when its worker dies."""
 _POLL_S = 0.2
 _counters: Any = None
-"""In a worker: shared memory with two numbers (documents, bytes) per task in flight. No lock, so a kill cannot block it."""
+"""In a worker: shared memory, two numbers (documents, bytes) per task in flight. No lock, so a kill cannot block it."""
 
 
 def cpu_count() -> int:

@@ -57,7 +57,7 @@ class FieldNames:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record stands: its file, its 1-based line, row or record number, and its byte offset once decompressed."""
+    """Where a record stands: its file, 1-based line (row, record) number, and byte offset once decompressed."""
 
     url: str
     line: int | None
@@ -77,7 +77,7 @@ class BadRecord:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as the format gives it: field names and values of JSON types (str, int, float, bool, None, list, dict)."""
+    """One record as the format gives it: names and values of JSON types (str, int, float, bool, None, list, dict)."""
 
     place: Place
     fields: dict[str, object]
@@ -86,9 +86,13 @@ class Record:
 class Format(Protocol):
     """The two functions of a format's module."""
 
-    def splits(self, file: InputFile, split_bytes: int) -> list[Split]: ...
+    def splits(self, file: InputFile, split_bytes: int) -> list[Split]:
+        """Pieces of one file."""
+        ...
 
-    def records(self, split: Split, names: FieldNames, max_bytes: int) -> Iterator[Record | BadRecord]: ...
+    def records(self, split: Split, names: FieldNames, max_bytes: int) -> Iterator[Record | BadRecord]:
+        """Records of one piece."""
+        ...
 
 
 def load(name: str) -> Format:

@@ -38,7 +38,7 @@ def rows(batch: pa.RecordBatch, first: Place, names: FieldNames, max_bytes: int)
     """The records of a batch; `first` is the place of its first row. A row that cannot be read costs only itself."""
     try:
         columns = [_plain(column) for column in batch.columns]
-        if batch.num_rows and pc.max(_row_bytes(columns, batch.num_rows)).as_py() > max_bytes:
+        if _most_bytes(columns) > max_bytes:
             yield from _one_by_one(batch, first, names, max_bytes)
             return
         values = [_values(column) for column in columns]
@@ -63,7 +63,7 @@ def _row(batch: pa.RecordBatch, place: Place, names: FieldNames, max_bytes: int)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             plain = _plain(column)
-            size += _row_bytes([plain], 1)[0].as_py()
+            size += _most_bytes([plain])
             if size <= max_bytes:
                 fields[name] = _values(plain)[0]
         except _UNREADABLE as error:
@@ -132,13 +132,13 @@ def _has_binary(kind: Any) -> bool:
     return _is_binary(kind) or any(_has_binary(kind.field(i).type) for i in range(kind.num_fields))
 
 
-def _row_bytes(columns: list[Any], count: int) -> Any:
-    """Bytes of text in each row, those of its top-level strings, as an Arrow array (to_numpy would import pandas)."""
-    total: Any = pa.repeat(pa.scalar(0, pa.int64()), count)
-    for column in columns:
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            total = pc.add(total, pc.fill_null(pc.binary_length(column), 0))
-    return total
+def _most_bytes(columns: list[Any]) -> int:
+    """The bytes of the largest value of each top-level string column, added: exact for one row, else an upper bound.
+
+    Without scalars made here: pa.scalar imports pandas where it is installed, which costs a second.
+    """
+    strings = (column for column in columns if pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+    return sum(pc.max(pc.binary_length(column)).as_py() or 0 for column in strings)
 
 
 def _values(column: Any) -> list[object]:

@@ -84,8 +84,8 @@ def _headers(head: bytes) -> dict[str, str]:
     {'warc-type': 'response', 'content-length': '0'}
     """
     lines = head.decode("utf-8", "replace").replace("\r\n ", " ").replace("\r\n\t", " ").split("\r\n")
-    pairs = (line.partition(":") for line in reversed(lines[1:]) if ":" in line)
-    return dict(reversed([(name.strip().lower(), value.strip()) for name, _, value in pairs]))
+    pairs = [line.partition(":") for line in lines]
+    return {name.lower(): value.strip() for name, colon, value in pairs if colon}
 
 
 def _body(reader: Reader, kind: str, length: int, max_bytes: int) -> bytes | None:

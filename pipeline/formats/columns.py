@@ -35,8 +35,12 @@ def batch_rows(total_bytes: int, total_rows: int) -> int:
 
 
 def rows(batch: pa.RecordBatch, first: Place, names: FieldNames, max_bytes: int) -> Iterator[Record | BadRecord]:
-    """The records of a batch; `first` is the place of its first row. A row that cannot be read costs only itself."""
+    """The records of a batch; `first` is the place of its first row. A row that cannot be read costs only itself.
+
+    The batch is checked in full, since damaged offsets in an Arrow file would end the process.
+    """
     try:
+        batch.validate(full=True)
         columns = [_plain(column) for column in batch.columns]
         if _most_bytes(columns) > max_bytes:
             yield from _one_by_one(batch, first, names, max_bytes)
@@ -62,6 +66,7 @@ def _row(batch: pa.RecordBatch, place: Place, names: FieldNames, max_bytes: int)
     size = 0
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
+            column.validate(full=True)
             plain = _plain(column)
             size += _most_bytes([plain])
             if size <= max_bytes:
@@ -78,7 +83,7 @@ def _row(batch: pa.RecordBatch, place: Place, names: FieldNames, max_bytes: int)
 def _unreadable(place: Place, name: str, kind: pa.DataType, error: Exception) -> BadRecord:
     if isinstance(error, UnicodeDecodeError):
         return BadRecord(place, "invalid_utf8", f"{error.reason} at byte {error.start} of a value in column {name!r}")
-    if _has_binary(kind):
+    if _has_binary(kind) or "UTF8" in str(error):
         return BadRecord(place, "invalid_utf8", f"a value in column {name!r} of type {kind} is not UTF-8")
     return BadRecord(place, "unreadable_value", f"a value in column {name!r} of type {kind} has no JSON form")
 

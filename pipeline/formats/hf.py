@@ -94,6 +94,7 @@ def _batches(table: _Table) -> Iterator[_Stretch]:
     try:
         with _open(table.url) as file:
             with pa.ipc.open_stream(file) as stream:
+                _ = stream.schema.names  # a damaged name raises here, and not where rows are read
                 for batch in stream:
                     yield _Stretch(batch if table.columns is None else batch.select(table.columns))
             file.seek(-len(_END), 2)

@@ -65,7 +65,7 @@ def _keys(column: pa.ChunkedArray, kind: pa.DataType) -> list[str | None] | None
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return None
     valid = np.asarray(column.is_valid())
-    values = np.asarray(column.cast(pa.float64()).fill_null(0.0))
+    values = np.asarray(column.cast(pa.float64(), safe=False).fill_null(0.0))
     finite = np.isfinite(values)
     short = [f"{value:.2g}" for value in rounded(np.where(finite, values, 0.0))]
     return [key if ok else None for key, ok in zip(short, valid & finite, strict=True)]

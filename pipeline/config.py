@@ -93,7 +93,7 @@ def build_config(raw: dict[str, Any]) -> RunConfig:
     return RunConfig(
         input=build(InputConfig, raw["input"], "input"),
         output=_string("output", raw["output"]),
-        stages=tuple(_stage(i, entry) for i, entry in enumerate(raw.get("stages") or [])),
+        stages=tuple(_stage(i, entry) for i, entry in enumerate(_stage_list(raw))),
         shards=build(ShardsConfig, raw.get("shards"), "shards"),
         seed=_integer("seed", raw.get("seed", 0)),
     )
@@ -153,6 +153,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
+def _stage_list(raw: dict[str, Any]) -> list[Any]:
+    found = raw.get("stages") or []
+    if not isinstance(found, list):
+        raise ConfigError(f"stages: found {found!r}, expected a list, such as '- language: {{min_score: 0.5}}'")
+    return found
+
+
 def _stage(index: int, entry: Any) -> BatchStage:
     """One entry of `stages`: `- language` or `- language: {settings}`."""
     where = f"stages[{index}]"
@@ -170,9 +177,9 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: expected key=value, such as language.min_score=0.8")
     path = _absolute(raw, key.strip().split("."))
     target: Any = raw
-    for part in path[:-1]:
-        target = target.setdefault(part, {}) if isinstance(target, dict) else target[part]
     try:
+        for part in path[:-1]:
+            target = target.setdefault(part, {}) if isinstance(target, dict) else target[part]
         target[path[-1]] = yaml.safe_load(text)
     except (TypeError, yaml.YAMLError) as error:
         raise ConfigError(f"--set {override}: {error}") from error
@@ -182,7 +189,7 @@ def _absolute(raw: dict[str, Any], path: list[str]) -> list[Any]:
     """The path of an override from the root; a first part that is the name of a chained stage means that stage."""
     if path[0] in TOP_LEVEL or len(path) < 2:
         return path
-    chain = raw.get("stages") or []
+    chain = _stage_list(raw)
     for index, entry in enumerate(chain):
         if entry == path[0] or (isinstance(entry, dict) and path[0] in entry):
             chain[index] = {path[0]: (entry[path[0]] if isinstance(entry, dict) else None) or {}}
@@ -204,8 +211,8 @@ def _yaml_hint(value: object) -> str:
 
 
 def _positive(key: str, value: float) -> None:
-    if not value > 0:
-        raise ConfigError(f"{key}: found {value}, expected a number above 0")
+    if not 1e-6 <= value < float("inf"):
+        raise ConfigError(f"{key}: found {value}, expected a number of at least 0.000001 (one byte)")
 
 
 def _string(key: str, value: object) -> str:

@@ -1,5 +1,6 @@
 """Documents: the reserved columns, and how a record of any format becomes one."""
 
+import json
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -63,7 +64,7 @@ class DocumentMaker:
         try:
             text_bytes = len(text) if text.isascii() else len(text.encode("utf-8"))
             metadata, id_, source = self._rest(fields)
-        except (UnicodeEncodeError, TypeError) as error:
+        except (UnicodeEncodeError, TypeError, RecursionError) as error:
             return _not_unicode(error, place)
         if not text or text.isspace():
             return BadRecord(place, "empty_text", f"field '{self.names.text}' holds no text")
@@ -72,12 +73,15 @@ class DocumentMaker:
         return Document(id_ or _hash_id(place, text), text, source, metadata, place, text_bytes, bool(id_))
 
     def _rest(self, fields: dict[str, object]) -> tuple[str, str, str]:
-        id_ = _as_id(fields.pop(self.names.id, None))
-        source = fields.pop(self.names.source, None)
-        named = source if isinstance(source, str) and source else self.default_source
-        for name in (id_, named):
-            name.encode("utf-8")
-        return _metadata(fields), id_, named
+        """Metadata, id and source. A value that cannot be an id or a source stays in the metadata."""
+        id_ = _as_id(fields.get(self.names.id))
+        source = fields.get(self.names.source)
+        named = source if isinstance(source, str) else ""
+        for key, used in ((self.names.id, id_), (self.names.source, named)):
+            used.encode("utf-8")
+            if used or fields.get(key) in (None, ""):
+                fields.pop(key, None)
+        return _metadata(fields), id_, named or self.default_source
 
 
 def default_source(url: str) -> str:
@@ -98,10 +102,30 @@ def _as_id(value: object) -> str:
 def _metadata(fields: dict[str, object]) -> str:
     """The remaining fields as JSON; a lone field `metadata` that is JSON already passes through."""
     lone = fields.get("metadata") if len(fields) == 1 else None
-    if isinstance(lone, str) and lone.startswith("{"):
+    if isinstance(lone, str) and _is_object(lone):
         return lone
     value = lone if isinstance(lone, dict) else fields
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode() if value else "{}"
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode() if value else "{}"
+    except TypeError as error:
+        if "64-bit" not in str(error):
+            raise
+        return _with_huge_integers(value)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return text.startswith("{") and isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _with_huge_integers(value: dict[str, object]) -> str:
+    """JSON with integers of more than 64 bits, which orjson refuses; NaN becomes null, as it does there."""
+    plain = json.loads(json.dumps(value), parse_constant=lambda name: None)
+    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    text.encode("utf-8")
+    return text
 
 
 def _hash_id(place: Place, text: str) -> str:

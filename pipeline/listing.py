@@ -54,7 +54,7 @@ def check_fields(config: InputConfig, files: list[Listed]) -> None:
         name = getattr(config, key)
         if seen and name not in seen and (key == "text" or name != getattr(defaults, key)):
             near = difflib.get_close_matches(name, seen, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = f"; did you mean '{near[0]}'?" if near else "."
             raise ConfigError(
                 f"input.{key}: no record has a field '{name}'{hint} Fields found: {', '.join(sorted(seen))}"
             )

@@ -102,7 +102,7 @@ def _read_facts(config: RunConfig, inputs: list[Listed]) -> dict[str, object]:
         "files": [(item.file.url, item.file.format, item.file.size, item.mark) for item in inputs],
         "names": (settings.text, settings.id, settings.source),
         "max_document_mb": settings.max_document_mb,
-        "split_mb": settings.split_mb,
+        "split_mb": min(settings.split_mb, config.shards.text_mb),
         "limit": config.limit,
     }
 

@@ -117,8 +117,9 @@ def _write(
 
 def _annotate(stage: BatchStage, batch: pa.RecordBatch, quarantine: Quarantine) -> pa.RecordBatch:
     """The sidecar rows of a batch. If the stage fails, each row is tried alone and only the failing ones are lost."""
+    annotate = opened(stage)
     try:
-        answer = checked(stage, batch, opened(stage)(batch))
+        answer = checked(stage, batch, annotate(batch))
     except (ContractError, ModelError, MemoryError):
         raise
     except Exception as error:

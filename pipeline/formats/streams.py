@@ -1,5 +1,7 @@
 """Files as streams of decompressed bytes, with the exact place of a break."""
 
+import contextlib
+import itertools
 import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Protocol, cast
@@ -9,7 +11,7 @@ import zstandard
 
 CHUNK_BYTES = 1 << 20
 BLOCK_BYTES = 1 << 13
-"""Compressed bytes decoded at once: small, so that a break loses nothing before it and a bomb stays small."""
+"""Compressed bytes decoded at once: small, so that a bomb stays small."""
 
 
 class DamagedStream(Exception):
@@ -40,9 +42,9 @@ def open_decompressed(url: str, start: int = 0) -> Iterator[bytes]:
         if start:
             file.seek(start)
         if url.endswith(".gz"):
-            yield from _decompress(_read(file, BLOCK_BYTES), _gzip_member)
+            yield from _to_the_break(file, _gzip_member)
         elif url.endswith(".zst"):
-            yield from _decompress(_read(file, BLOCK_BYTES), _zstd_frame)
+            yield from _to_the_break(file, _zstd_frame)
         else:
             yield from _read(file, CHUNK_BYTES)
 
@@ -59,11 +61,35 @@ def _zstd_frame() -> _Decompressor:
     return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
 
 
+def _to_the_break(file: BinaryIO, new_frame: Callable[[], _Decompressor]) -> Iterator[bytes]:
+    """The decompressed bytes. A decoder that fails keeps back what it had of the block, which then goes in bytewise."""
+    delivered = 0
+    try:
+        for chunk in _decompress(_read(file, BLOCK_BYTES), new_frame):
+            delivered += len(chunk)
+            yield chunk
+    except DamagedStream:
+        yield from _bytewise(file, new_frame, delivered)
+        raise
+
+
+def _bytewise(file: BinaryIO, new_frame: Callable[[], _Decompressor], skip: int) -> Iterator[bytes]:
+    """Decode once more, the block that was read last in single bytes; without the first `skip` bytes of the result."""
+    blocks_before = (file.tell() - 1) // BLOCK_BYTES
+    file.seek(0)
+    blocks = (file.read(BLOCK_BYTES) for _ in range(blocks_before))
+    with contextlib.suppress(DamagedStream):
+        for chunk in _decompress(itertools.chain(blocks, _read(file, 1)), new_frame):
+            yield chunk[skip:]
+            skip = max(0, skip - len(chunk))
+
+
 def _decompress(blocks: Iterator[bytes], new_frame: Callable[[], _Decompressor]) -> Iterator[bytes]:
+    """Zeros may pad a file behind its last member."""
     decoder: _Decompressor | None = None
     for block in blocks:
         data = block
-        while data:
+        while data := data if decoder else data.lstrip(b"\0"):
             decoder = decoder or new_frame()
             yield _decoded(decoder, data)
             data = decoder.unused_data if decoder.eof else b""

@@ -18,8 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Tamis turns raw text into pretraining data: filtered, annotated Parquet shards, with nothing lost.",
-    epilog="Exit codes: 0 done, 1 other error, 2 wrong usage, 3 configuration, 4 input (nothing read, nothing kept, too "
+    help="Tamis turns raw text into pretraining data: filtered, annotated Parquet shards, nothing lost.",
+    epilog="Exit codes: 0 done, 1 other error, 2 wrong usage, 3 configuration, 4 input (nothing read or kept, too "
     "many bad records), 5 model file, 6 run directory locked, 7 workers or a stage failed, 130 interrupted.",
 )
 OUT = Console()
@@ -37,6 +37,8 @@ class EngineName(StrEnum):
     """Where a run's tasks run."""
 
     LOCAL = "local"
+    RAY = "ray"
+    SPARK = "spark"
 
 
 def main() -> None:
@@ -78,13 +80,14 @@ def run(
 ) -> None:
     """Run a configuration, or what is left of it: finished work is never done twice."""
     from pipeline.config import load_config
-    from pipeline.engines.local import LocalEngine, cpu_count
+    from pipeline.engines import make_engine
+    from pipeline.engines.local import cpu_count
     from pipeline.lean import spare_pandas
     from pipeline.run import run as run_plan
 
     spare_pandas()
     loaded = load_config(config, set_ or [], limit)
-    with LocalEngine(workers or cpu_count()) as chosen:
+    with make_engine(engine, workers or cpu_count()) as chosen:
         finished = run_plan(loaded, chosen, ERR)
     OUT.print(f"{finished.ledger}", highlight=False)
     for counts in finished.funnel:

@@ -4,8 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-import fsspec
-
 from pipeline.formats import BadRecord, Place
 from pipeline.ledger import REPEATED
 from pipeline.quarantine import Quarantine
@@ -53,5 +51,5 @@ def connect(store: Store) -> Any:
 
     connection = duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": False})
     if not store.is_local:
-        connection.register_filesystem(fsspec.core.url_to_fs(store.url)[0])
+        connection.register_filesystem(store.filesystem)
     return connection

@@ -65,18 +65,23 @@ class Store:
         """Whether the directory is on a disk of this machine (or mounted there)."""
         return "://" not in self.url
 
+    @property
+    def filesystem(self) -> Any:
+        """The store's fsspec file system, which remembers no listing: other processes write to the same run."""
+        return fsspec.core.url_to_fs(self.url, use_listings_cache=False)[0]
+
     def path(self, name: str) -> str:
         """The path or URL of a file, as fsspec.open, Parquet readers and DuckDB take it."""
         return f"{self.url.rstrip('/')}/{name}" if name else self.url
 
     def exists(self, name: str) -> bool:
         """Whether a file or directory is there."""
-        return Path(self.path(name)).exists() if self.is_local else bool(self._fs.exists(self.path(name)))
+        return Path(self.path(name)).exists() if self.is_local else bool(self.filesystem.exists(self.path(name)))
 
     def size(self, name: str) -> int | None:
         """Bytes of a file, or None if there is none."""
         try:
-            return Path(self.path(name)).stat().st_size if self.is_local else int(self._fs.size(self.path(name)))
+            return Path(self.path(name)).stat().st_size if self.is_local else int(self.filesystem.size(self.path(name)))
         except FileNotFoundError:
             return None
 
@@ -86,14 +91,13 @@ class Store:
             path = Path(self.path(name))
             found = [p.name for p in path.iterdir()] if path.is_dir() else []
         else:
-            self._fs.invalidate_cache()
             found = self._list_remote(name)
         return sorted(n for n in found if not n.startswith(TEMPORARY))
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
         """A file for reading."""
-        with fsspec.open(self.path(name), "rb") as file:
+        with Path(self.path(name)).open("rb") if self.is_local else self.filesystem.open(self.path(name), "rb") as file:
             yield file
 
     @contextlib.contextmanager
@@ -120,8 +124,8 @@ class Store:
         """Remove a file or a whole directory, if it is there."""
         path = self.path(name)
         if not self.is_local:
-            if self._fs.exists(path):
-                self._fs.rm(path, recursive=True)
+            if self.filesystem.exists(path):
+                self.filesystem.rm(path, recursive=True)
         elif Path(path).is_dir():
             shutil.rmtree(path)
         else:
@@ -133,13 +137,9 @@ class Store:
             for left in Path(self.url).rglob(f"{TEMPORARY}*"):
                 left.unlink(missing_ok=True)
 
-    @property
-    def _fs(self) -> Any:
-        return fsspec.core.url_to_fs(self.url)[0]
-
     def _list_remote(self, name: str) -> list[str]:
         try:
-            entries = self._fs.ls(self.path(name), detail=False)
+            entries = self.filesystem.ls(self.path(name), detail=False)
         except FileNotFoundError:
             return []
         return [str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in entries]

@@ -106,7 +106,11 @@ def build(section: type[Section], values: Any, where: str) -> Section:
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: found {values!r}, expected a mapping of settings")
-    _known(where, values, [f.name for f in dataclasses.fields(cast(Any, section))])
+    fields = dataclasses.fields(cast(Any, section))
+    _known(where, values, [f.name for f in fields])
+    for f in fields:
+        if f.type in (int, float) and isinstance(found := values.get(f.name), bool):
+            raise ConfigError(f"{where}.{f.name}: found {found}, expected a number{_yaml_hint(found)}")
     try:
         return pydantic.TypeAdapter(section).validate_python(values)
     except pydantic.ValidationError as error:

@@ -1,0 +1,99 @@
+"""Tiny stages that follow the stage contract, to test what runs them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+
+from stages.contract import Annotate, setting
+
+
+@dataclass(frozen=True)
+class Length:
+    """Counts characters; drops short texts."""
+
+    name: ClassVar[str] = "length"
+    version: ClassVar[str] = "1"
+    reads: ClassVar[tuple[str, ...]] = ("text",)
+
+    unit: int = setting(1, "characters per count")
+    least: int = setting(0, "drop documents with a smaller count", filter=True)
+    model: str = setting("", "a file whose checksum enters the hash")
+
+    @property
+    def adds(self) -> pa.Schema:
+        return pa.schema([pa.field("length", pa.int64())])
+
+    def models(self) -> Mapping[str, Path]:
+        return {"table": Path(self.model)} if self.model else {}
+
+    def open(self) -> Annotate:
+        def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
+            counts = [len(text) // self.unit for text in batch.column("text").to_pylist()]
+            return pa.RecordBatch.from_arrays([pa.array(counts, pa.int64())], schema=self.adds)
+
+        return annotate
+
+    def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
+        counts = annotations.column("length").to_pylist()
+        return pa.array([None if count >= self.least else "short" for count in counts], pa.string())
+
+
+@dataclass(frozen=True)
+class Echo:
+    """Repeats what `Length` said, with the id, to show that it got the right row; does what its settings say."""
+
+    name: ClassVar[str] = "echo"
+    version: ClassVar[str] = "1"
+    reads: ClassVar[tuple[str, ...]] = ("length", "text")
+
+    fail_on: str = setting("", "texts that hold this raise an error")
+    answer: str = setting("right", "right, or the way in which the contract is broken")
+
+    @property
+    def adds(self) -> pa.Schema:
+        return pa.schema([pa.field("echo", pa.string()), pa.field("half", pa.float64())])
+
+    def models(self) -> Mapping[str, Path]:
+        return {}
+
+    def open(self) -> Annotate:
+        if self.answer == "will not open":
+            raise OSError("the model is gone")
+
+        def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
+            ids, texts, lengths = (batch.column(name).to_pylist() for name in ("id", "text", "length"))
+            if self.fail_on and any(self.fail_on in text for text in texts):
+                raise ValueError(f"cannot digest {texts}")
+            rows = [
+                {"echo": f"{id_}:{length}", "half": _half(text, length)}
+                for id_, text, length in zip(ids, texts, lengths, strict=True)
+            ]
+            return self._broken(pa.RecordBatch.from_pylist(rows, schema=self.adds))
+
+        return annotate
+
+    def _broken(self, answer: pa.RecordBatch) -> pa.RecordBatch:
+        if self.answer == "one row less":
+            return answer.slice(1)
+        if self.answer == "other name":
+            return answer.rename_columns(["echo", "other"])
+        if self.answer == "other type":
+            return answer.set_column(1, pa.field("half", pa.float32()), answer.column("half").cast(pa.float32()))
+        return answer
+
+    def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
+        return pa.nulls(annotations.num_rows, pa.string())
+
+
+def _half(text: str, length: int) -> float | None:
+    return float("nan") if "nan" in text else None if "null" in text else length / 2
+
+
+@dataclass(frozen=True)
+class Twice(Length):
+    """A stage of another name that adds a column which is there already."""
+
+    name: ClassVar[str] = "twice"

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from stages.errors import EngineError, TamisError
+from stages.errors import EngineError, Interrupted, TamisError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,14 +43,12 @@ class EngineName(StrEnum):
 
 def main() -> None:
     """Entry point of the `tamis` command."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app()
-    except TamisError as error:
+    except (TamisError, Interrupted) as error:
         _fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        ERR.print("interrupted: finished work is kept, the same command goes on from there")
-        sys.exit(130)
     except OSError as error:
         _fail(f"{error}. Finished work is kept; the same command goes on from there", EngineError.exit_code)
 
@@ -178,6 +176,12 @@ def report(run_directory: Annotated[str, typer.Argument(metavar="RUN", help="Run
     from pipeline.storage import Store
 
     OUT.print(rewrite_html(Store(run_directory)), highlight=False, soft_wrap=True)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise Interrupted(
+        f"ended by {signal.Signals(number).name}: finished work is kept, the same command goes on from there"
+    )
 
 
 def _fail(error: object, code: int) -> NoReturn:

@@ -21,7 +21,7 @@ from pipeline.records import FileRecord, file_record, is_there, read_record
 from pipeline.shards import ShardWriter, masked_rows, read_table
 from pipeline.storage import HashedFile, Store
 from stages.contract import Annotate, BatchStage, checked
-from stages.errors import ContractError, ModelError
+from stages.errors import TamisError
 
 Tick = Callable[[int, int], None]
 
@@ -120,7 +120,7 @@ def _annotate(stage: BatchStage, batch: pa.RecordBatch, quarantine: Quarantine) 
     annotate = opened(stage)
     try:
         answer = checked(stage, batch, annotate(batch))
-    except (ContractError, ModelError, MemoryError):
+    except (TamisError, MemoryError):
         raise
     except Exception as error:
         return _one_by_one(stage, batch, quarantine, error)

@@ -10,6 +10,7 @@
     ├── RunLocked                   6  another process is writing the same run directory
     └── EngineError                 7  workers kept dying, or a stage broke its contract
         └── ContractError           7  a stage answered with other columns or rows than it declared
+    Interrupted (BaseException)   130  a person or the system asked the process to end
 
 Every message says what was found, where, what was expected, and the remedy; none holds document text.
 """
@@ -55,6 +56,12 @@ class RunLocked(TamisError):
     """Another process is writing the same run directory."""
 
     exit_code = 6
+
+
+class Interrupted(BaseException):
+    """A person or the system asked the process to end (SIGINT, SIGTERM); nothing that handles errors takes it."""
+
+    exit_code = 130
 
 
 class EngineError(TamisError):

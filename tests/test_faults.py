@@ -97,7 +97,7 @@ def test_two_runs_into_one_directory(setting: tuple[Path, dict[str, str], float]
     folder, expected, _ = setting
     config = _config(folder, "twice")
     first = subprocess.Popen(command("run", config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _until(lambda: (folder / "twice/steps/current.json").exists())
+    _until((folder / "twice/steps/current.json").exists)
     second = tamis("run", config)
     assert second.returncode == 6
     assert f"process {first.pid}" in second.stderr

@@ -20,7 +20,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-EXPECTED = {row["id"]: row["text"] for row in documents(300)}
+EXPECTED = {row["id"]: row["text"] for row in documents(300) if any(map(str.isalpha, row["text"]))}
+"""Text without a letter has no language and is dropped."""
 
 
 def test_datasets(run: Path, tmp_path: Path) -> None:

@@ -82,9 +82,8 @@ def _expand(pattern: str, format: str) -> Iterator[Listed]:
 
 
 def _match(filesystem: Any, path: str) -> list[str]:
-    if any(sign in path for sign in "*?["):
-        return sorted(filesystem.glob(path))
-    return [path] if filesystem.exists(path) else []
+    """The path itself, whatever signs are in its name; else what it matches as a glob."""
+    return [path] if filesystem.exists(path) else sorted(filesystem.glob(path))
 
 
 def _directory(filesystem: Any, url: str, path: str, format: str) -> Iterator[Listed]:

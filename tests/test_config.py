@@ -137,10 +137,10 @@ def test_the_last_override_counts_and_values_are_yaml(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "override",
-    (
-        "seed seed=[ sead=1 =1 language.min=1 input.nothing=1 input.paths.x=1 input.paths.x.y=1 output.a=1 output.a.b=1 "
-        "length.nothing=1 length.least.x=1 stages=length limit=3"
-    ).split(),
+    [
+        *("seed", "seed=[", "sead=1", "=1", "language.min=1", "input.nothing=1", "input.paths.x=1", "limit=3"),
+        *("input.paths.x.y=1", "output.a=1", "output.a.b=1", "length.nothing=1", "length.least.x=1", "stages=length"),
+    ],
 )
 def test_a_wrong_override_is_refused(path: Path, override: str) -> None:
     with pytest.raises(ConfigError):

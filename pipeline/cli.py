@@ -59,10 +59,7 @@ def _options(
         bool, typer.Option("--verbose", "-v", help="Log what happens, not only steps and warnings")
     ] = False,
 ) -> None:
-    from rich.logging import RichHandler
-
-    handler = RichHandler(console=ERR, show_path=False, markup=False)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s", force=True)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
     logging.getLogger("tamis").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import yaml
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -35,7 +36,7 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
     """A table whose cells are shown as they are; numbers are right-aligned with thousands separators."""
     from rich.text import Text
 
-    shown = Table(title=title, title_justify="left", header_style="bold")
+    shown = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     listed = [list(row) for row in rows]
     for position, name in enumerate(columns):
         numeric = bool(listed) and all(isinstance(row[position], int | float) for row in listed)
@@ -94,10 +95,11 @@ def show_plan(console: Console, plan: Plan, *, full: bool, as_json: bool) -> Non
 def show_sample(console: Console, sources: "list[SampleSource]", output: Path) -> None:
     """The sources of the quickstart corpus with their licences."""
     rows = [
-        (s.name, s.documents, readable_bytes(s.bytes), len(s.languages), f"{s.package} {s.version}", s.licence)
-        for s in sources
+        (s.name, s.documents, readable_bytes(s.bytes), len(s.languages), f"{s.package} {s.version}") for s in sources
     ]
-    console.print(table("", ("source", "documents", "text", "languages", "package", "licence"), rows))
+    console.print(table("", ("source", "documents", "text", "languages", "package"), rows))
+    for source in sources:
+        console.print(f"{source.name}: {source.licence}", highlight=False, markup=False)
     documents, size = sum(s.documents for s in sources), sum(s.bytes for s in sources)
     languages = {language for s in sources for language in s.languages}
     console.print(

@@ -47,10 +47,12 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._flush()
-        self._held = []
-        self._writer.close()
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            self._held = []
+            self._writer.close()
 
 
 def write_table(store: Store, name: str, table: pa.Table) -> None:

@@ -19,7 +19,8 @@ _LONG = ("text", "metadata")
 
 def inspect_path(console: Console, path: str, *, rows: int, with_text: bool, verify: bool, as_json: bool) -> None:
     """Show a run, a directory of shards, or a shard. Raises InputError if it is none of these."""
-    facts = run_facts(Store(path)) if Store(path).exists(NAME) else shard_facts(path, rows, with_text)
+    is_run = any(Store(path).exists(name) for name in (NAME, "steps"))
+    facts = read_manifest(Store(path)) if is_run else shard_facts(path, rows, with_text)
     if verify:
         _verify(path)
     if as_json:
@@ -28,11 +29,6 @@ def inspect_path(console: Console, path: str, *, rows: int, with_text: bool, ver
         _show_run(console, facts)
     else:
         _show_shards(console, facts)
-
-
-def run_facts(store: Store) -> dict[str, Any]:
-    """The manifest of a finished run."""
-    return read_manifest(store)
 
 
 def shard_facts(path: str, rows: int, with_text: bool) -> dict[str, Any]:

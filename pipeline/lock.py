@@ -48,7 +48,7 @@ def _file_lock(store: Store) -> Iterator[None]:
 @contextlib.contextmanager
 def _lease(store: Store) -> Iterator[None]:
     found = store.read_json(_LEASE)
-    if isinstance(found, dict) and time.time() - float(found.get("renewed", 0)) < LEASE_S:
+    if isinstance(found, dict) and time.time() - float(found.get("renewed", 0)) < LEASE_S and not _died_here(found):
         raise _held(store, str(found.get("holder", "")))
     done = threading.Event()
     _renew(store)
@@ -68,7 +68,13 @@ def _keep(store: Store, done: threading.Event) -> None:
 
 
 def _renew(store: Store) -> None:
-    store.write_json(_LEASE, {"holder": _me(), "renewed": time.time()})
+    holder = {"holder": _me(), "host": socket.gethostname(), "pid": os.getpid()}
+    store.write_json(_LEASE, {**holder, "renewed": time.time()})
+
+
+def _died_here(lease: dict[str, object]) -> bool:
+    """Whether the holder was a process of this machine that is no more."""
+    return lease.get("host") == socket.gethostname() and not Path(f"/proc/{lease.get('pid')}").exists()
 
 
 def _me() -> str:

@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.formats import BadRecord, Place
 from pipeline.ledger import REPEATED
 from pipeline.quarantine import Quarantine
-from pipeline.records import FileRecord
+from pipeline.records import FileRecord, read_record
 from pipeline.storage import Store
 
 MEMORY = "1GB"
@@ -23,15 +24,36 @@ _QUERY = """
     ORDER BY shard, row
 """
 
-Rows = dict[str, tuple[int, ...]]
-"""Shard (path relative to the run directory) -> rows that repeat an id."""
+
+@dataclass(frozen=True)
+class Repeated:
+    """The rows of the read step that repeat an id."""
+
+    rows: dict[str, tuple[int, ...]]
+    """Shard (path relative to the run directory) -> rows."""
+    quarantine: str
+    """File that names their places, or an empty string."""
+
+    @property
+    def count(self) -> int:
+        """All such rows."""
+        return sum(map(len, self.rows.values()))
 
 
-def quarantine_repeated(store: Store, directory: str, shards: Sequence[FileRecord]) -> tuple[Rows, str]:
-    """Find the rows that repeat an id; the first of them in input order stays. Needs memory for ids only, and bounded.
+def quarantine_repeated(store: Store, directory: str, shards: Sequence[FileRecord]) -> Repeated:
+    """Find the rows that repeat an id, or the record of them; the first with an id in input order is not one of them.
 
-    Returns the rows by shard, and the quarantine file that names their places (empty if there are none).
+    Needs memory for ids alone, and bounded.
     """
+    record_name = f"{directory}/records/repeated.json"
+    record = read_record(store, record_name, Repeated)
+    if record is None:
+        record = _find(store, directory, shards)
+        store.write_json(record_name, record)
+    return record
+
+
+def _find(store: Store, directory: str, shards: Sequence[FileRecord]) -> Repeated:
     name = f"{directory}/quarantine-repeated.parquet"
     rows: dict[str, list[int]] = defaultdict(list)
     with Quarantine(store, name, "read") as quarantine:
@@ -39,10 +61,9 @@ def quarantine_repeated(store: Store, directory: str, shards: Sequence[FileRecor
         while batch := found.fetchmany(1024):
             for shard, row, id_, url, line, offset in batch:
                 rows[f"{directory}/{shard}"].append(row)
-                quarantine.add(
-                    BadRecord(Place(url, line, offset), REPEATED, "a document before it has the same id"), id_
-                )
-    return {shard: tuple(found) for shard, found in rows.items()}, name if rows else ""
+                bad = BadRecord(Place(url, line, offset), REPEATED, "a document before it has the same id")
+                quarantine.add(bad, id_)
+    return Repeated({shard: tuple(found) for shard, found in rows.items()}, name if rows else "")
 
 
 def connect(store: Store) -> Any:

@@ -10,7 +10,7 @@ from rich.console import Console
 from pipeline.aggregates import merge
 from pipeline.config import RunConfig
 from pipeline.engines import Engine, Tick
-from pipeline.ledger import check_budget, check_kept, check_read, ledger_of
+from pipeline.ledger import REPEATED, check_budget, check_kept, check_read, ledger_of
 from pipeline.lock import locked
 from pipeline.manifest import Finished, reset_result, write_manifest
 from pipeline.outcomes import Outcome, ShardTask, finished_outcome, process_shard
@@ -98,10 +98,10 @@ class _Run:
         files = [shard for split in splits for shard in split.shards]
         if not any(split.own_ids for split in splits):
             return [Shard(file) for file in files]
-        repeated, name = quarantine_repeated(self.store, self.plan.read.directory, files)
-        self.quarantines += [name] if name else []
-        self._check_budget({"repeated_id": sum(map(len, repeated.values()))}, sum(split.read for split in splits))
-        return [Shard(file, repeated.get(file.name, ())) for file in files]
+        repeated = quarantine_repeated(self.store, self.plan.read.directory, files)
+        self.quarantines += [repeated.quarantine] if repeated.quarantine else []
+        self._check_budget({REPEATED: repeated.count}, sum(split.read for split in splits))
+        return [Shard(file, repeated.rows.get(file.name, ())) for file in files]
 
     def _process(self, shards: Sequence[Shard]) -> list[Outcome]:
         dropped = 0

@@ -133,7 +133,7 @@ def _done(plan: Plan, step: Step, store: Store) -> str:
         )
     tasks = read_tasks(plan, store)
     if step is plan.read:
-        return _share(len(names), len(tasks), "splits")
+        return _share(len([n for n in names if n.startswith("split-")]), len(tasks), "splits")
     records = [read_record(store, task.record_name, SplitRecord) for task in tasks]
     shards = sum(len(record.shards) for record in records if record)
     return _share(len(names), shards, "shards") if all(records) else "no"

@@ -1,0 +1,148 @@
+"""The stage contract, held by every stage there is."""
+
+import dataclasses
+import itertools
+import pickle
+from typing import ClassVar
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import stages
+from pipeline.documents import PROVENANCE, RESERVED
+from pipeline.sidecars import opened
+from stages.contract import BatchStage, checked, setting, settings_of, values_of
+from stages.errors import ConfigError, ContractError
+from tests.tiny import Length
+
+INTERNAL = {"row", "keep", "dropped_by", "drop_reason", *RESERVED.names, *PROVENANCE.names}
+PIECES = [
+    "",
+    " ",
+    "The ferry left its pier at nine.\n",
+    "Die Fähre legte um neun ab.\n",
+    "船は九時に出た。",
+    "\0",
+    "1 2 3 ",
+]
+TEXTS = st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), max_size=12)
+
+
+@pytest.fixture(scope="module", params=stages.NAMES)
+def stage(request: pytest.FixtureRequest) -> BatchStage:
+    """Every stage with its defaults."""
+    return stages.stage_class(request.param)()
+
+
+def batch(texts: list[str]) -> pa.RecordBatch:
+    columns = {"id": [f"d{n}" for n in range(len(texts))], "text": texts}
+    return pa.RecordBatch.from_pydict({name: pa.array(values, pa.string()) for name, values in columns.items()})
+
+
+def test_it_is_named_as_its_module_and_found_by_its_name(stage: BatchStage) -> None:
+    kind = type(stage)
+    assert kind.__module__ == f"stages.{stage.name}"
+    assert kind is stages.stage_class(stage.name)
+    assert kind.__doc__
+
+
+def test_a_stage_that_does_not_exist_gets_a_hint() -> None:
+    with pytest.raises(ConfigError, match=r"there is no stage 'langage'; did you mean 'language'\?"):
+        stages.stage_class("langage")
+    with pytest.raises(ConfigError, match="The stages are: language"):
+        stages.stage_class("zzz")
+
+
+def test_its_settings_are_documented_and_have_defaults(stage: BatchStage) -> None:
+    for found in settings_of(stage):
+        assert len(found.help) > 5, found.name
+        assert found.default is not dataclasses.MISSING, found.name
+        assert found.name == found.name.lower()
+    assert values_of(stage, filter=True).keys().isdisjoint(values_of(stage, filter=False))
+
+
+def test_it_is_a_frozen_value(stage: BatchStage) -> None:
+    copy = pickle.loads(pickle.dumps(stage))
+    assert copy == stage == type(stage)()
+    assert hash(copy) == hash(stage)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(stage, settings_of(stage)[0].name, None)
+
+
+def _portable(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind):
+        return _portable(kind.value_type)
+    if pa.types.is_struct(kind):
+        return all(_portable(kind.field(i).type) for i in range(kind.num_fields))
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    )
+
+
+def test_its_columns_are_portable_nullable_and_of_no_other_meaning(stage: BatchStage) -> None:
+    assert len(stage.adds) > 0
+    for field in stage.adds:
+        assert _portable(field.type), field
+        assert not pa.types.is_float16(field.type), field
+        assert field.nullable, f"{field.name}: rows that an earlier stage dropped hold null"
+        assert field.name not in INTERNAL
+    assert len(set(stage.adds.names)) == len(stage.adds)
+
+
+def test_its_models_are_files(stage: BatchStage) -> None:
+    assert all(path.is_file() for path in stage.models().values())
+
+
+@settings(max_examples=15, deadline=None)
+@given(texts=TEXTS, cuts=st.lists(st.integers(0, 12), max_size=3))
+def test_rows_are_independent_of_how_they_come(stage: BatchStage, texts: list[str], cuts: list[int]) -> None:
+    whole = batch(texts)
+    annotate = opened(stage)
+    answer = checked(stage, whole, annotate(whole))
+    places = [0, *sorted(min(cut, len(texts)) for cut in cuts), len(texts)]
+    pieces = [whole.slice(one, two - one) for one, two in itertools.pairwise(places)]
+    answers = [checked(stage, piece, annotate(piece)) for piece in pieces]
+    assert pa.Table.from_batches(answers, stage.adds).to_pylist() == answer.to_pylist()
+    backwards = annotate(whole.take(pa.array(range(len(texts))[::-1], pa.int64())))
+    assert backwards.to_pylist() == answer.to_pylist()[::-1]
+    reasons = stage.decide(answer)
+    assert (len(reasons), reasons.type) == (len(texts), pa.string())
+    assert reasons.to_pylist() == [stage.decide(answer.slice(n, 1)).to_pylist()[0] for n in range(len(texts))]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (pa.record_batch({"size": pa.array([1, 2])}), "answered with columns size: int64, but declares length: int64"),
+        (pa.record_batch({"length": pa.array([1, 2], pa.int32())}), "columns length: int32"),
+        (pa.record_batch({"length": pa.array([1])}), "answered 1 rows for 2"),
+        (pa.record_batch({"length": pa.array([1, 2, 3])}), "answered 3 rows for 2"),
+        (batch([]).select([]), r"columns \(none\)"),
+    ],
+)
+def test_the_checker_names_what_is_broken(answer: pa.RecordBatch, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        checked(Length(), batch(["a", "b"]), answer)
+
+
+def test_a_right_answer_passes_the_checker_as_it_is() -> None:
+    answer = pa.record_batch({"length": pa.array([1, None])})
+    assert checked(Length(), batch(["a", "b"]), answer) is answer
+
+
+@dataclasses.dataclass(frozen=True)
+class _Typed:
+    name: ClassVar[str] = "typed"
+    keep: tuple[str, ...] = setting((), "languages")
+    least: float = setting(0.5, "threshold", filter=True)
+
+
+def test_settings_are_shown_with_their_types() -> None:
+    found = [(s.name, s.type, s.default, s.help, s.filter) for s in settings_of(_Typed)]
+    assert found == [
+        ("keep", "tuple[str, ...]", (), "languages", False),
+        ("least", "float", 0.5, "threshold", True),
+    ]
+    assert settings_of(_Typed()) == settings_of(_Typed)

@@ -55,6 +55,18 @@ class ShardWriter:
             self._writer.close()
 
 
+def pieces(batch: pa.RecordBatch, most_bytes: int) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Slices of at most `most_bytes` of text each (or one row), by the column `text_bytes`; with their bytes."""
+    begin = held = 0
+    for row, size in enumerate(batch.column("text_bytes").to_pylist()):
+        if row > begin and held + size > most_bytes:
+            yield batch.slice(begin, row - begin), held
+            begin, held = row, 0
+        held += size
+    if batch.num_rows:
+        yield batch.slice(begin), held
+
+
 def write_table(store: Store, name: str, table: pa.Table) -> None:
     """Publish a small table as one Parquet file."""
     with store.create(name) as sink, ShardWriter(sink, table.schema, table.nbytes + 1) as writer:

@@ -14,7 +14,7 @@ import xxhash
 from pipeline.documents import RESERVED
 from pipeline.plan import Step
 from pipeline.records import FileRecord, file_record, is_there, read_record
-from pipeline.shards import ShardWriter, masked_rows, read_table
+from pipeline.shards import ShardWriter, masked_rows, pieces, read_table
 from pipeline.sidecars import Tick
 from pipeline.storage import Store
 from pipeline.verdicts import Shard, Verdict, judge
@@ -98,8 +98,8 @@ def _write_kept(task: PartTask, verdicts: list[Verdict], writer: ShardWriter, ti
     rows = size = 0
     columns = [*RESERVED.names, "text_bytes"]
     for shard, verdict in zip(task.shards, verdicts, strict=True):
-        for batch in masked_rows(task.store, shard.file.name, verdict.alive, verdict.columns, columns):
-            text_bytes = pc.sum(batch.column("text_bytes")).as_py() or 0
+        batches = masked_rows(task.store, shard.file.name, verdict.alive, verdict.columns, columns)
+        for batch, text_bytes in (piece for whole in batches for piece in pieces(whole, task.row_group_bytes)):
             writer.write(batch.select(task.schema.names).cast(task.schema), text_bytes)
             rows, size = rows + batch.num_rows, size + text_bytes
             tick(batch.num_rows, text_bytes)

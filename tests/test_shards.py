@@ -1,5 +1,6 @@
 """Shards: bounded row groups, an explicit schema, the same bytes for the same rows."""
 
+import itertools
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.shards import BATCH_ROWS, ShardWriter, iter_batches, read_table, write_table
+from pipeline.shards import BATCH_ROWS, ShardWriter, iter_batches, pieces, read_table, write_table
 from pipeline.storage import HashedFile, Store
 
 SCHEMA = pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("text", pa.string()), ("n", pa.int32())])
@@ -54,6 +55,16 @@ def test_row_groups_are_bounded_by_bytes_of_text_and_as_full_as_can_be(
             expected.append(held)
     assert sizes == expected
     assert [row for group in groups for row in group] == ["x" * size for sizes in batches for size in sizes]
+
+
+@settings(max_examples=100, deadline=None)
+@given(sizes=st.lists(st.integers(0, 30), max_size=20), limit=st.integers(1, 60))
+def test_a_batch_over_the_bound_is_cut(sizes: list[int], limit: int) -> None:
+    whole = pa.record_batch({"text_bytes": pa.array(sizes, pa.int64())})
+    found = [(piece.column("text_bytes").to_pylist(), size) for piece, size in pieces(whole, limit)]
+    assert [size for piece, _ in found for size in piece] == sizes
+    assert all(sum(piece) == size and piece and (size <= limit or len(piece) == 1) for piece, size in found)
+    assert all(one + two[0] > limit for (_, one), (two, _) in itertools.pairwise(found))
 
 
 @settings(max_examples=30, deadline=None)

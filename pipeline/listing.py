@@ -87,7 +87,7 @@ def _match(filesystem: Any, path: str) -> list[str]:
 
 
 def _directory(filesystem: Any, url: str, path: str, format: str) -> Iterator[Listed]:
-    """A data set saved to disk is one input; any other directory stands for the files with known suffixes in it."""
+    """A data set saved to disk is one input; any other directory stands for the files in it."""
     names = {str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in filesystem.ls(path, detail=False)}
     if format == "hf" or names & {"dataset_info.json", "dataset_dict.json"}:
         infos = [filesystem.info(name) for name in sorted(filesystem.find(path))]

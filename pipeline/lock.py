@@ -35,7 +35,7 @@ def _file_lock(store: Store) -> Iterator[None]:
     with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             file.seek(0)
             raise _held(store, file.read().strip()) from None
         file.seek(0)
@@ -64,7 +64,8 @@ def _lease(store: Store) -> Iterator[None]:
 
 def _keep(store: Store, done: threading.Event) -> None:
     while not done.wait(LEASE_S / 4):
-        _renew(store)
+        with contextlib.suppress(OSError):  # the next try is near, and the lease outlives three that fail
+            _renew(store)
 
 
 def _renew(store: Store) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.config import RunConfig
-from pipeline.documents import RESERVED
+from pipeline.documents import PROVENANCE, RESERVED
 from pipeline.listing import Listed, check_fields, list_inputs
 from stages.contract import BatchStage, values_of
 from stages.errors import ConfigError
@@ -120,12 +120,13 @@ def _stage_facts(stage: BatchStage, upstream: str) -> dict[str, object]:
 def _check_chain(stages: tuple[BatchStage, ...]) -> None:
     """Each stage once, and each column that one reads was added before it."""
     known = set(RESERVED.names)
+    ours = {*PROVENANCE.names, "row", "keep", "dropped_by", "drop_reason"}
     for index, stage in enumerate(stages):
         where = f"stages[{index}].{stage.name}"
         if missing := [name for name in stage.reads if name not in known]:
             raise ConfigError(
                 f"{where}: needs the column '{missing[0]}', which no stage before it adds: chain one that does"
             )
-        if taken := [name for name in stage.adds.names if name in known]:
-            raise ConfigError(f"{where}: adds the column '{taken[0]}', which is there already: chain each stage once")
+        if taken := [name for name in stage.adds.names if name in known | ours]:
+            raise ConfigError(f"{where}: adds the column '{taken[0]}', which is taken: chain each stage once")
         known.update(stage.adds.names)

@@ -122,7 +122,7 @@ def _write_shards(task: ReadTask, documents: Iterator[Document], tick: Tick) -> 
         first = next(documents, None)
         if first is None and number:
             return
-        name = f"{task.directory}/shard-{task.index:05d}-{number:03d}.parquet"
+        name = f"{task.directory}/shard-{task.index:05d}-{number:05d}.parquet"
         rest = itertools.chain([] if first is None else [first], documents)
         with task.store.create(name) as sink:
             rows, text_bytes = _fill(sink, rest, task.shard_bytes, tick)

@@ -1,5 +1,6 @@
 """Documents whose id was seen before, over all shards. Everything after the read step relies on ids being unique."""
 
+import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +58,9 @@ def _find(store: Store, directory: str, shards: Sequence[FileRecord]) -> Repeate
     name = f"{directory}/quarantine-repeated.parquet"
     rows: dict[str, list[int]] = defaultdict(list)
     with Quarantine(store, name, "read") as quarantine:
-        found = connect(store).execute(_QUERY, [[store.path(shard.name) for shard in shards]])
+        found = connect(store, store.path("steps") if store.is_local else "").execute(
+            _QUERY, [[store.path(shard.name) for shard in shards]]
+        )
         while batch := found.fetchmany(1024):
             for shard, row, id_, url, line, offset in batch:
                 rows[f"{directory}/{shard}"].append(row)
@@ -66,11 +69,12 @@ def _find(store: Store, directory: str, shards: Sequence[FileRecord]) -> Repeate
     return Repeated({shard: tuple(found) for shard, found in rows.items()}, name if rows else "")
 
 
-def connect(store: Store) -> Any:
-    """A DuckDB connection that reads the store's files."""
+def connect(store: Store, spill: str = "") -> Any:
+    """A DuckDB connection that reads the store's files and spills into the directory `spill` (or the system's)."""
     import duckdb
 
     connection = duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": False})
+    connection.execute("SET temp_directory = ?", [spill or tempfile.gettempdir()])
     if not store.is_local:
         connection.register_filesystem(store.filesystem)
     return connection

@@ -18,7 +18,7 @@ from pipeline.reading import as_batch
 from pipeline.shards import ShardWriter
 from pipeline.showing import short, start_of, table
 from pipeline.storage import Store
-from stages.contract import Annotate, BatchStage, checked
+from stages.contract import Annotate, BatchStage, checked, decided
 from stages.errors import ConfigError, NothingRead
 
 _ROWS = 256
@@ -53,7 +53,7 @@ def run_stage(
 def answered(stage: BatchStage, annotate: Annotate, batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch of documents with the added columns, `keep` and `drop_reason` beside them."""
     answer = checked(stage, batch, annotate(batch))
-    reasons = stage.decide(answer)
+    reasons = pa.array(decided(stage, answer), pa.string())
     columns = [
         batch.column("id"),
         batch.column("metadata"),

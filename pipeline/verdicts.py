@@ -11,7 +11,7 @@ from pipeline.plan import Step
 from pipeline.records import FileRecord
 from pipeline.sidecars import Reaching, SidecarRecord, Tick, ensure_sidecar, load_sidecar
 from pipeline.storage import Store
-from stages.contract import BatchStage
+from stages.contract import BatchStage, decided
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def judge(store: Store, steps: tuple[Step, ...], shard: Shard, tick: Tick) -> Ve
 def _apply(verdict: Verdict, stage: BatchStage, record: SidecarRecord, sidecar: pa.Table) -> None:
     entered = int(verdict.alive.sum())
     seen = sidecar.column("row").to_numpy()
-    reasons = np.array(stage.decide(_as_batch(sidecar.select(stage.adds.names))).to_pylist(), dtype=object)
+    reasons = np.array(decided(stage, _as_batch(sidecar.select(stage.adds.names))), dtype=object)
     dropped = np.array([reason is not None for reason in reasons], dtype=bool)
     verdict.alive = np.zeros_like(verdict.alive)
     verdict.alive[seen[~dropped]] = True

@@ -9,7 +9,7 @@ alone. So thresholds live outside the models: changing one re-runs no model.
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 import pyarrow as pa
 
@@ -92,6 +92,17 @@ def checked(stage: BatchStage, batch: pa.RecordBatch, answer: pa.RecordBatch) ->
             "a batch stage gives one row per row, in the same order"
         )
     return answer
+
+
+def decided(stage: BatchStage, annotations: pa.RecordBatch) -> list[str | None]:
+    """The stage's reasons, one per row (null: kept); ContractError if they are no strings or too few or many."""
+    reasons = stage.decide(annotations)
+    if len(reasons) != annotations.num_rows or not (pa.types.is_string(reasons.type) or pa.types.is_null(reasons.type)):
+        raise ContractError(
+            f"stage '{stage.name}' decided {len(reasons)} rows of type {reasons.type} for {annotations.num_rows}: "
+            "`decide` gives a string or null per row"
+        )
+    return cast(list[str | None], reasons.to_pylist())
 
 
 def _columns(schema: pa.Schema) -> str:

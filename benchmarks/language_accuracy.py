@@ -38,15 +38,17 @@ def main() -> None:
     folder = data_folder()
     texts = [text for text in labelled(folder) if text.held_out]
     mixed = list(records(folder, MIXED))
-    sure = _long_documents([text for text in texts if text.kind == XQUAD])
-    long = sure + _long_documents([text for text in texts if text.kind == UDHR])
+    sets = _sets(texts)
+    long = {name: _long_documents(sets[name]) for name in ("xquad", "udhr2 known to both", "udhr2 all")}
     tables = {
-        "accuracy": accuracy(_sets(texts)),
-        "coverage and precision at scores": trust(_sets(texts)),
+        "accuracy": accuracy(sets),
+        "coverage and precision at scores": trust(sets),
         "mixed documents": {way: _mixed_figures(mixed, members) for way, members in WAYS.items()},
-        "documents of one language taken as mixed": {way: _false_mixed(sure, members) for way, members in WAYS.items()},
-        "labels changed by the prefix": {str(n): _changed(long, n) for n in PREFIXES},
-        "documents per CPU second": cost(_sets(texts), [record["text"] for record in mixed]),
+        "documents of one language taken as mixed": {
+            way: _false_mixed(long["xquad"], members) for way, members in WAYS.items()
+        },
+        "labels changed by the prefix": {name: _changed(documents) for name, documents in long.items()},
+        "documents per CPU second": cost(sets, [record["text"] for record in mixed]),
     }
     for title, table in tables.items():
         _show(title, table)
@@ -135,18 +137,25 @@ def _long_documents(paragraphs: list[Labelled]) -> list[str]:
         if len(parts[-1]) + len(text.text) > LONG_CHARACTERS:
             parts.append("")
         parts[-1] += text.text + "\n"
-    return [document for parts in documents.values() for document in parts]
+    return [document for parts in documents.values() for document in parts if document]
 
 
 def _false_mixed(documents: list[str], members: tuple[str, ...]) -> dict[str, float]:
     rows = annotated(documents, members=members)
-    return {"documents": len(rows), "taken as mixed": _mean(max(_base_shares(row).values()) <= 0.8 for row in rows)}
+    return {
+        "documents": len(rows),
+        "taken as mixed": _mean(max(_base_shares(row).values(), default=1.0) <= 0.8 for row in rows),
+    }
 
 
-def _changed(documents: list[str], prefix: int) -> dict[str, float]:
-    whole, cut = (annotated(documents, mix=False, prefix=n) for n in (0, prefix))
-    answers = zip(whole, cut, strict=True)
-    return {"documents": len(documents), "changed": _mean(a["lang"] != b["lang"] for a, b in answers)}
+def _changed(documents: list[str]) -> dict[str, float]:
+    """The share of labels that differ from those on the whole text, by the length of the prefix."""
+    whole = [row["lang"] for row in annotated(documents, mix=False, prefix=0)]
+    changed: dict[str, float] = {"documents": len(documents)}
+    for prefix in PREFIXES:
+        cut = annotated(documents, mix=False, prefix=prefix)
+        changed[str(prefix)] = _mean(a != b["lang"] for a, b in zip(whole, cut, strict=True))
+    return changed
 
 
 def _speed(texts: list[str], settings: dict[str, Any]) -> int:

@@ -92,6 +92,8 @@ def cld2_voter(member: Cld2) -> Voter:
 
     def vote(piece: str) -> list[tuple[str, float]]:
         parts = member.shares(without_control(piece), best_effort=False)
+        if len(parts) == 1:
+            return [(base(parts[0][0]), 1.0)]
         return list(normalised((base(code), share) for code, share in parts).items())
 
     return vote

@@ -42,7 +42,7 @@ def shares(text: str, voter: Voter) -> dict[str, float]:
     """The share of bytes of each code, of those pieces that the identifier was sure of; empty if there were none."""
     sums: dict[str, float] = {}
     for piece in pieces(text):
-        bytes_per_character = len(piece.encode("utf-8", "replace")) / max(len(piece), 1)
+        bytes_per_character = 1.0 if piece.isascii() else len(piece.encode("utf-8", "replace")) / len(piece)
         for code, share in voter(piece):
             sums[code] = sums.get(code, 0.0) + share * bytes_per_character
     return normalised(sums.items())

@@ -21,7 +21,7 @@ def prepare(text: str, prefix: int = 0) -> str:
     """
     if prefix:
         text = text.lstrip()[: 2 * prefix]
-    text = text.replace("\n", " ")
+    text = text.replace("\n\n", " ").replace("\n", " ")
     if not text.isprintable() or "  " in text:
         text = _one_line(text)
     text = text.lower()

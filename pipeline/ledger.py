@@ -54,7 +54,7 @@ def ledger_of(splits: Iterable[SplitRecord], outcomes: Iterable[Outcome]) -> Led
     ledger = Ledger(
         read=sum(split.read for split in splits),
         kept=sum(outcome.kept for outcome in outcomes),
-        dropped={counts.stage: counts.dropped for counts in funnel},
+        dropped=_by_stage(funnel),
         quarantined=merge([*quarantined, {REPEATED: repeated} if repeated else {}]),
     )
     for counts in funnel:
@@ -95,6 +95,14 @@ def check_kept(ledger: Ledger) -> None:
             f"no document was kept of {ledger.read:,} read. Dropped: {_by_count(reasons) or 'none'}; quarantined: "
             f"{ledger.quarantined_total:,}. The run's dropped/ holds samples: loosen the thresholds or check the input"
         )
+
+
+def _by_stage(funnel: Iterable[StageCounts]) -> dict[str, dict[str, int]]:
+    """Drops by stage; a stage that is chained twice, with other columns, is one entry."""
+    dropped: dict[str, dict[str, int]] = {}
+    for counts in funnel:
+        dropped[counts.stage] = merge([dropped.get(counts.stage, {}), counts.dropped])
+    return dropped
 
 
 def _sum(same: Iterable[StageCounts]) -> StageCounts:

@@ -11,17 +11,7 @@ extras="${1:-quickstart}"
 venv="${TAMIS_VENV:-$PWD/.venv}"
 python="${PYTHON:-python3}"
 
-install_debian() {
-    command -v apt-get >/dev/null || { echo "setup: please install $* and run this again" >&2; exit 1; }
-    local root=()
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || { echo "setup: please install $* as root and run this again" >&2; exit 1; }
-        root=(sudo)
-    fi
-    echo "setup: installing Debian packages: $*"
-    "${root[@]}" apt-get update -qq
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
+. jobs/debian.sh
 
 needed=()
 command -v "$python" >/dev/null || needed+=(python3)
@@ -41,6 +31,7 @@ echo "setup: installing Python packages into $venv"
 export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
 [ -n "$UV_FIND_LINKS" ] || unset UV_FIND_LINKS
 "$venv/bin/python" -m pip install --quiet uv
+TAMIS_VENV="$venv" bash jobs/build_kenlm.sh
 "$venv/bin/python" -m uv pip install --quiet --python "$venv/bin/python" --constraint .ci/constraints.txt --editable ".[$extras]"
 "$venv/bin/python" jobs/fetch_models.py
 

@@ -11,7 +11,10 @@ from stages.errors import ConfigError
 from stages.normalisers import MAX_CHARACTERS, MAX_WORDS, NORMALISERS, SPACE, alphabetic, as_is, letters, normaliser
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
-PIECES = "<s> </s> <unk> <UNK> \0 \x1f \x85 \u2028 \u3000 \u200b \ud800 \u2581 e\u0301 İ ß Σ ﬁ ﷺ ´ ﾊﾞ 東京 ไทย हिन्दी 𝐛𝐨𝐥𝐝 a < > 1"
+PIECES = (
+    "<s> </s> <unk> <UNK> \0 \x1f \x85 \u2028 \u3000 \u200b \ud800 \u2581 e\u0301 İ ß Σ ﬁ ﷺ ´ "
+    "ﾊﾞ 東京 ไทย हिन्दी 𝐛𝐨𝐥𝐝 a < > 1"
+)
 AWKWARD = st.lists(st.sampled_from([*PIECES.split(" "), " ", "\n"])).map("".join)
 SCRIPTS = [*range(0, 0x3400, 1024), *range(0xA000, 0xAC00, 1024), *range(0xD400, 0x20000, 1024)]
 """Blocks of 1,024 characters; left out are Han, Hangul, and planes without letters."""

@@ -1,0 +1,207 @@
+"""N-gram language models: `NAME.klm` in KenLM's binary format, and `NAME.json`, the card that says what it is.
+
+The card names the normaliser that the model was trained with, and `open_model` refuses a model whose normaliser is
+not the one it would score with. The file is mapped, not read: processes of one machine share its pages.
+KenLM: Heafield, "KenLM: Faster and Smaller Language Model Queries" (2011).
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.errors import ConfigError, ModelError
+from stages.model_files import sha256_of
+from stages.normalisers import Normaliser, normaliser
+
+Kind = Literal["harmful", "background", "clean"]
+KINDS: tuple[Kind, ...] = ("harmful", "background", "clean")
+
+REMEDY = "train it with `tamis train perplexity`, or copy the .klm and its .json together"
+_HEADER = re.compile(rb"mmap lm \S+ (?:format version (\d+)|incomplete)\n")
+_HEADER_BYTES = 64
+_FORMAT_VERSION = b"5"
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """The threshold that a labelled set gave for one score, and how well it judged that set (shares of 1)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    score: str
+    threshold: float
+    target: str
+    """What the threshold was chosen for, such as `precision 0.9`."""
+    precision: float
+    recall: float
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Whatever else the calibration found, as JSON values: sources, counts, intervals, percentiles."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """What a model is and how it was made."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    kind: Kind
+    language: str
+    """Language code of the text it was trained on, as the stage `language` gives it."""
+    normaliser: str
+    normaliser_version: str
+    order: int
+    documents: dict[str, int]
+    """Number of training documents by source."""
+    sentences: int
+    """Lines that the normaliser made of them."""
+    tokens: int
+    """Tokens in those lines, ends of sentence not counted."""
+    pruning: tuple[int, ...]
+    """N-grams seen this often or less are left out, by order; the last entry stands for all higher orders."""
+    binary: str
+    """KenLM's data structure: `trie` or `probing`."""
+    quantisation_bits: int
+    """Bits of a stored probability and of a stored backoff (0: not quantised)."""
+    sha256: str
+    bytes: int
+    """Size of the .klm."""
+    licence: str
+    """Of the training text, as the person who trained it says."""
+    command: str
+    """The command that made it."""
+    tool: str
+    calibration: Calibration | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenModel:
+    """A verified model, mapped into memory. Pickles as its path: another process opens (and verifies) it anew."""
+
+    path: Path
+    card: ModelCard
+    normaliser: Normaliser
+    score: Callable[[str], float]
+    """KenLM's log10 probability of one line with its end of sentence."""
+
+    def __reduce__(self) -> tuple[Callable[[Path], "OpenModel"], tuple[Path]]:
+        return open_model, (self.path,)
+
+
+def line_scores(model: OpenModel, lines: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Log10 probability and number of tokens of each line, the end of sentence included in both.
+
+    `lines` must come from the model's own normaliser: tokens with one blank between them.
+    """
+    scores = np.fromiter(map(model.score, lines), np.float64, len(lines))
+    tokens = np.fromiter((line.count(" ") + 2 for line in lines), np.int64, len(lines))
+    return scores, tokens
+
+
+def perplexity(log10_probability: float, tokens: int) -> float:
+    """Perplexity of `tokens` tokens (ends of sentence counted), of which log10 of the probability is given.
+
+    >>> perplexity(-6.0, 3)
+    100.0
+    """
+    return float(10.0 ** (-log10_probability / tokens))
+
+
+def open_model(path: Path) -> OpenModel:
+    """Verify and open a model. Raises ModelError if the file, its card, or its normaliser is not what it should be."""
+    card = read_card(path)
+    _check_file(path, card)
+    function = _normaliser_of(path, card)
+    return OpenModel(path, card, function, _kenlm(path).score)
+
+
+def card_path(path: Path) -> Path:
+    """Where the card of the model `path` is.
+
+    >>> card_path(Path("models/en.harmful.klm")).name
+    'en.harmful.json'
+    """
+    return path.with_suffix(".json")
+
+
+def card_json(card: ModelCard) -> bytes:
+    """The card as it is written to its file."""
+    return (json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card of the model `path`. Raises ModelError if model or card is missing, or the card is none."""
+    import pydantic
+
+    if not path.is_file():
+        raise ModelError(f"{path}: found no file, expected an n-gram model; mend the path, or {REMEDY}")
+    place = card_path(path)
+    if not place.is_file():
+        raise ModelError(f"{place}: found no file, expected the card of the model {path.name}; {REMEDY}")
+    try:
+        return pydantic.TypeAdapter(ModelCard).validate_json(place.read_bytes())
+    except pydantic.ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ModelError(f"{place}: {key}: {first['msg']}, expected the card of a model; {REMEDY}") from None
+
+
+def _check_file(path: Path, card: ModelCard) -> None:
+    """Magic, size and checksum, the cheapest first."""
+    with path.open("rb") as file:
+        start = file.read(_HEADER_BYTES)
+    header = _HEADER.match(start)
+    if not header or header[1] != _FORMAT_VERSION:
+        found = f"the header {header[0][8:-1].decode('ascii', 'replace')!r}" if header else _what(start)
+        raise ModelError(f"{path}: found {found}, expected a KenLM binary of format version 5; {REMEDY}")
+    stat = path.stat()
+    if stat.st_size != card.bytes:
+        raise ModelError(
+            f"{path}: found {stat.st_size:,} bytes, expected {card.bytes:,} as its card says (truncated?); {REMEDY}"
+        )
+    digest = _checksum(path, stat.st_mtime_ns, stat.st_size)
+    if digest != card.sha256:
+        raise ModelError(f"{path}: found SHA-256 {digest}, expected {card.sha256} as its card says; {REMEDY}")
+
+
+@lru_cache(maxsize=256)
+def _checksum(path: Path, changed: int, size: int) -> str:
+    """SHA-256, once per process for a file that did not change."""
+    return sha256_of(path)
+
+
+def _what(start: bytes) -> str:
+    if start.startswith(b"\\data\\") or start.lstrip().startswith(b"\\data\\"):
+        return "an ARPA text file"
+    return f"a file that starts with bytes {start[:8].hex() or '(none)'}"
+
+
+def _normaliser_of(path: Path, card: ModelCard) -> Normaliser:
+    try:
+        function = normaliser(card.normaliser)
+    except ConfigError as error:
+        raise ModelError(f"{card_path(path)}: {error}; train the model again with one of these") from None
+    if function.version != card.normaliser_version:
+        raise ModelError(
+            f"{card_path(path)}: found normaliser '{card.normaliser}' of version {card.normaliser_version}, expected "
+            f"version {function.version}, which this Tamis has: train the model again, or use the Tamis that made it"
+        )
+    return function
+
+
+def _kenlm(path: Path) -> Any:
+    """KenLM's own object, whose pages are read when they are needed."""
+    import kenlm
+
+    config = kenlm.Config()
+    config.load_method = kenlm.LoadMethod.LAZY
+    try:
+        return kenlm.Model(str(path), config)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{path}: KenLM cannot open it ({error}); {REMEDY}") from error

@@ -1,0 +1,70 @@
+"""The models of the perplexity stage: one directory, files named by language and kind, opened when first needed."""
+
+from functools import cache
+from pathlib import Path
+
+from stages.errors import ModelError
+from stages.ngram_models import KINDS, ModelCard, OpenModel, card_path, open_model, read_card
+
+DEFAULT = Path(__file__).parent / "models" / "perplexity"
+"""The models that come with Tamis."""
+
+WORD_CHARACTERS = 6
+"""Tokens that a model of characters has for a word: five characters and a space, the mean of European text."""
+
+
+def model_directory(setting: str) -> Path:
+    """The directory that the setting `model` names. Raises ModelError if it is none."""
+    path = DEFAULT if setting == "default" else Path(setting)
+    if not path.is_dir():
+        raise ModelError(f"perplexity.model: {path}: found no directory, expected one with LANGUAGE.KIND.klm files")
+    return path
+
+
+def model_files(directory: Path, kinds: tuple[str, ...]) -> dict[str, Path]:
+    """Models and cards of these kinds by role, such as `en.harmful` and `en.harmful card`.
+
+    Raises ModelError if there is no model of the first kind, or a model has no card.
+    """
+    found = {path.stem: path for path in sorted(directory.glob("*.klm")) if path.stem.rpartition(".")[2] in kinds}
+    if not any(name.endswith(f".{kinds[0]}") for name in found):
+        here = ", ".join(path.name for path in sorted(directory.glob("*.klm"))[:8]) or "no .klm file"
+        raise ModelError(
+            f"{directory}: found {here}, expected LANGUAGE.{kinds[0]}.klm; see `tamis train perplexity --help`"
+        )
+    for path in found.values():
+        read_card(path)
+    return found | {f"{name} card": card_path(path) for name, path in found.items()}
+
+
+@cache
+def language_model(directory: Path, language: str, kind: str) -> OpenModel | None:
+    """The model of one language, opened and verified once per process; None if there is none."""
+    assert kind in KINDS
+    path = directory / f"{language}.{kind}.klm"
+    return open_model(path) if path.is_file() else None
+
+
+@cache
+def background_of(directory: Path, language: str) -> OpenModel | None:
+    """The background model of a language. Raises ModelError if it has another normaliser than the harmful model:
+    their scores are compared line by line, so both must see the same lines."""
+    harmful = language_model(directory, language, "harmful")
+    background = language_model(directory, language, "background")
+    if harmful and background and harmful.normaliser != background.normaliser:
+        raise ModelError(
+            f"{background.path}: found normaliser '{background.normaliser.name}', expected '{harmful.normaliser.name}' "
+            f"as {harmful.path.name} has: train both with the same one"
+        )
+    return background
+
+
+@cache
+def language_card(directory: Path, language: str, kind: str) -> ModelCard:
+    """The card of one language's model, read once per process."""
+    return read_card(directory / f"{language}.{kind}.klm")
+
+
+def tokens_per_word(card: ModelCard) -> int:
+    """How many of the model's tokens make up a word, about: settings count words, models their own tokens."""
+    return WORD_CHARACTERS if card.normaliser in ("characters", "letters") else 1

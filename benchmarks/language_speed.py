@@ -194,7 +194,7 @@ def _result(bench: Bench) -> dict[str, Any]:
             "pyarrow (datatrove)": package_version(peer, "pyarrow"),
         },
         "input": {"documents": documents, "megabytes": bench.corpora["all"].stat().st_size / 1e6},
-        "bare": {name: statistics.median(rates) for name, rates in bare.items()},
+        "bare": bare,
         "runs": {name: _summary(runs) for name, runs in bench.runs.items()},
         "labels": {
             "same documents": len({frozenset(found) for found in labels.values()}) == 1,

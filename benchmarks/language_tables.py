@@ -1,5 +1,6 @@
 """The result of language_speed.py as tables that fit into benchmarks/README.md."""
 
+from statistics import median
 from typing import Any
 
 
@@ -18,18 +19,24 @@ def show(result: dict[str, Any]) -> None:
 
 def _speed(result: dict[str, Any]) -> None:
     documents = result["input"]["documents"]
-    rates = result["bare"] | {
-        way: documents / run["cpu_s"] for way, run in result["runs"].items() if not _is_small(way)
+    every: dict[str, list[float]] = result["bare"] | {
+        way: [documents / one["cpu_s"] for one in run["all"]]
+        for way, run in result["runs"].items()
+        if not _is_small(way)
     }
-    print("| one core | documents / CPU s | wall s | peak MB | to bare loop | to datatrove | same text |")
-    print("|---|---|---|---|---|---|---|")
+    rates = {way: median(found) for way, found in every.items()}
+    print("| one core | documents / CPU s | range | wall s | peak MB | to bare loop | to datatrove | same text |")
+    print("|---|---|---|---|---|---|---|---|")
     for way, rate in rates.items():
         prefixed = "full text" not in way
         limit = rates[f"bare loop, {'prefix 1000' if prefixed else 'full text'}, Tamis's fastText"]
         full, equal = rates["datatrove, full text"], rates[f"datatrove, {'prefix 1000' if prefixed else 'full text'}"]
         run = result["runs"].get(way)
+        spread = f"{min(every[way]):,.0f} to {max(every[way]):,.0f}"
         cost = f"{run['wall_s']:.1f} | {run['peak_mb']:.0f}" if run else " | "
-        print(f"| {way} | {rate:,.0f} | {cost} | {rate / limit:.2f} | {rate / full:.2f} | {rate / equal:.2f} |")
+        print(
+            f"| {way} | {rate:,.0f} | {spread} | {cost} | {rate / limit:.2f} | {rate / full:.2f} | {rate / equal:.2f} |"
+        )
     print()
 
 

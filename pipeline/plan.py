@@ -15,7 +15,7 @@ from pipeline.listing import Listed, check_fields, list_inputs
 from stages.contract import BatchStage, values_of
 from stages.errors import ConfigError
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Changed whenever reading or writing would give other bytes for the same input."""
 
 

@@ -131,7 +131,7 @@ def _write_shards(task: ReadTask, documents: Iterator[Document], tick: Tick) -> 
 
 def _fill(sink: HashedFile, documents: Iterator[Document], shard_bytes: int, tick: Tick) -> tuple[int, int]:
     rows = text_bytes = 0
-    with ShardWriter(sink, SCHEMA, ROW_GROUP_BYTES) as writer:
+    with ShardWriter(sink, SCHEMA, ROW_GROUP_BYTES, level=1) as writer:
         while text_bytes < shard_bytes and (held := _take(documents)):
             held_bytes = sum(document.text_bytes for document in held)
             writer.write(as_batch(held), held_bytes)

@@ -17,16 +17,19 @@ _LONG_COLUMNS = frozenset({"id", "text", "metadata"})
 
 
 class ShardWriter:
-    """Writes record batches into one Parquet file; a row group ends before its text passes `row_group_bytes`."""
+    """Writes record batches into one Parquet file; a row group ends before its text passes `row_group_bytes`.
 
-    def __init__(self, sink: Any, schema: pa.Schema, row_group_bytes: int) -> None:
+    `level` is zstd's: the result is worth 3; what only the next step reads is written at 1, a third faster.
+    """
+
+    def __init__(self, sink: Any, schema: pa.Schema, row_group_bytes: int, level: int = 3) -> None:
         short = [field.name for field in schema if field.name not in _LONG_COLUMNS]
         self._schema = schema
         self._limit = row_group_bytes
         self._held: list[pa.RecordBatch] = []
         self._held_bytes = 0
         self._writer = pq.ParquetWriter(
-            sink, schema, compression="zstd", compression_level=3, use_dictionary=short, write_statistics=short
+            sink, schema, compression="zstd", compression_level=level, use_dictionary=short, write_statistics=short
         )
 
     def write(self, batch: pa.RecordBatch, text_bytes: int) -> None:

@@ -1,0 +1,1 @@
+"""Training of models, which runs use and never make."""

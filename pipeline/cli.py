@@ -144,11 +144,12 @@ def stage(
     set_: Overrides = None,
     limit: Annotated[int, typer.Option(min=0, help="Read at most this many records (0: all)")] = 0,
     rows: Annotated[int, typer.Option(min=0, help="Rows to show before and after")] = 5,
+    text: Annotated[bool, typer.Option("--text", help="Show the text of what the stage would drop, too")] = False,
 ) -> None:
     """Run one stage alone on a file, dropping nothing, and show rows before and after."""
-    from pipeline.single import run_stage
+    from pipeline.single import StageRequest, run_stage
 
-    run_stage(OUT, name, input_, output, set_ or [], limit, rows)
+    run_stage(OUT, StageRequest(name, tuple(input_), output, tuple(set_ or ()), limit, rows, text))
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """One batch stage alone on a sample file: every row comes back, with what the stage adds and what it would decide."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
@@ -25,23 +26,38 @@ _ROWS = 256
 MB = 1_000_000
 
 
-def run_stage(
-    console: Console, name: str, inputs: Sequence[str], output: str, overrides: Sequence[str], limit: int, rows: int
-) -> None:
-    """Run the stage `name` on input files; write `output` (Parquet) if it is given, and show the first rows.
+@dataclass(frozen=True)
+class StageRequest:
+    """One stage, the files to run it on, and what to do with its answers."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str = ""
+    """Parquet file to write, if any."""
+    overrides: tuple[str, ...] = ()
+    limit: int = 0
+    """Documents to read at most (0: all)."""
+    rows: int = 5
+    """Rows to show."""
+    with_text: bool = False
+    """Whether to show the text of what the stage would drop."""
+
+
+def run_stage(console: Console, request: StageRequest) -> None:
+    """Run a stage on files, write its answers, and show the first rows before and after.
 
     Raises ConfigError, InputError (NothingRead) and ModelError.
     """
-    stage = build(stages.stage_class(name), _settings(name, overrides), name)
+    stage = build(stages.stage_class(request.name), _settings(request.name, request.overrides), request.name)
     bad: list[BadRecord] = []
     annotate = stage.open()
-    batches = (answered(stage, annotate, batch) for batch in _batches(stage, list(inputs), limit, bad))
+    batches = (answered(stage, annotate, batch) for batch in _batches(stage, list(request.inputs), request.limit, bad))
     first = next(batches, None)
     if first is None:
-        raise NothingRead(f"no document in {', '.join(inputs)} ({len(bad):,} bad records)")
-    count, kept = _consume(stage, output, chain([first], batches))
-    if rows:
-        _show(console, stage, first.slice(0, rows))
+        raise NothingRead(f"no document in {', '.join(request.inputs)} ({len(bad):,} bad records)")
+    count, kept = _consume(stage, request.output, chain([first], batches))
+    if request.rows:
+        _show(console, stage, first.slice(0, request.rows), request.with_text)
     console.print(f"{count:,} documents, {kept:,} of them kept, {len(bad):,} bad records", highlight=False)
     for record in bad[:10]:
         place = record.place
@@ -135,8 +151,13 @@ def _with_read_columns(stage: BatchStage, batch: pa.RecordBatch, fields: list[di
     return batch
 
 
-def _show(console: Console, stage: BatchStage, batch: pa.RecordBatch) -> None:
-    before = [(row["id"], len(row["text"]), start_of(row["text"])) for row in batch.to_pylist()]
+def _start(row: dict[str, Any], with_text: bool) -> str:
+    """The text of what the stage would drop may be harmful, so it is shown only if asked for."""
+    return start_of(row["text"]) if row["keep"] or with_text else "(would be dropped; --text shows it)"
+
+
+def _show(console: Console, stage: BatchStage, batch: pa.RecordBatch, with_text: bool) -> None:
+    before = [(row["id"], len(row["text"]), _start(row, with_text)) for row in batch.to_pylist()]
     console.print(table("before", ("id", "characters", "text"), before))
     names = [*stage.adds.names, "keep", "drop_reason"]
     after = [[row["id"], *(short(row[name]) for name in names)] for row in batch.to_pylist()]

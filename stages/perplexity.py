@@ -148,7 +148,7 @@ class Perplexity:
         benign = background_of(directory, base)
         other = None if benign is None else line_scores(benign, lines)[0]
         scores = document_scores(log10, tokens, other, self.window * unit)
-        return (*scores, count, base)
+        return (scores.ppl, scores.worst, None if other is None else scores.ratio, count, base)
 
     def _quality(self, directory: Path, text: str, lang: str) -> tuple[object, ...]:
         model, base = _model_of(directory, lang, "clean")

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from pipeline import cli_train
 from stages.errors import EngineError, Interrupted, TamisError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 other error, 2 wrong usage, 3 configuration, 4 input (nothing read or kept, too "
     "many bad records), 5 model file, 6 run directory locked, 7 workers or a stage failed, 130 interrupted.",
 )
+app.add_typer(cli_train.app, name="train")
 OUT = Console()
 ERR = Console(stderr=True)
 

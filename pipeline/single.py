@@ -12,9 +12,8 @@ from rich.console import Console
 
 import stages
 from pipeline.config import InputConfig, build
-from pipeline.documents import Document, DocumentMaker, default_source
-from pipeline.formats import BadRecord, Record, load
-from pipeline.listing import Listed, list_inputs
+from pipeline.documents_of import MB, documents_of
+from pipeline.formats import BadRecord
 from pipeline.reading import as_batch
 from pipeline.shards import ShardWriter
 from pipeline.showing import short, start_of, table
@@ -23,7 +22,6 @@ from stages.contract import Annotate, BatchStage, checked, decided
 from stages.errors import ConfigError, NothingRead
 
 _ROWS = 256
-MB = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -119,24 +117,9 @@ def _settings(name: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 def _batches(stage: BatchStage, paths: list[str], limit: int, bad: list[BadRecord]) -> Iterator[pa.RecordBatch]:
     config = InputConfig(paths=tuple(paths))
-    found = (pair for listed in list_inputs(config) for pair in _documents(config, listed, bad))
-    documents = islice(found, limit or None)
+    documents = islice(documents_of(config, bad.append), limit or None)
     while held := list(islice(documents, _ROWS)):
         yield _with_read_columns(stage, as_batch([document for document, _ in held]), [fields for _, fields in held])
-
-
-def _documents(
-    config: InputConfig, listed: Listed, bad: list[BadRecord]
-) -> Iterator[tuple[Document, dict[str, object]]]:
-    file, reader = listed.file, load(listed.file.format)
-    make = DocumentMaker(config.names, default_source(file.url), int(config.max_document_mb * MB))
-    for split in reader.splits(file, int(config.split_mb * MB)):
-        for record in reader.records(split, config.names, int(2 * config.max_document_mb * MB)):
-            document = make(record) if isinstance(record, Record) else record
-            if isinstance(record, Record) and isinstance(document, Document):
-                yield document, record.fields
-            elif isinstance(document, BadRecord):
-                bad.append(document)
 
 
 def _with_read_columns(stage: BatchStage, batch: pa.RecordBatch, fields: list[dict[str, object]]) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""N-gram language models: `NAME.klm` in KenLM's binary format, and `NAME.json`, the card that says what it is.
+"""N-gram language models: `NAME.klm`, a file of KenLM, and `NAME.json`, the card that says what it is.
 
 The card names the normaliser that the model was trained with, and `open_model` refuses a model whose normaliser is
 not the one it would score with. The file is mapped, not read: processes of one machine share its pages.
@@ -21,12 +21,13 @@ from stages.model_files import sha256_of
 from stages.normalisers import Normaliser, normaliser
 
 Kind = Literal["harmful", "background", "clean"]
+Binary = Literal["trie", "probing", "arpa"]
 KINDS: tuple[Kind, ...] = ("harmful", "background", "clean")
 
 REMEDY = "train it with `tamis train perplexity`, or copy the .klm and its .json together"
 _HEADER = re.compile(rb"mmap lm \S+ (?:format version (\d+)|incomplete)\n")
 _HEADER_BYTES = 64
-_FORMAT_VERSION = b"5"
+_EXPECTED = "a KenLM binary of format version 5"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +66,8 @@ class ModelCard:
     """Tokens in those lines, ends of sentence not counted."""
     pruning: tuple[int, ...]
     """N-grams seen this often or less are left out, by order; the last entry stands for all higher orders."""
-    binary: str
-    """KenLM's data structure: `trie` or `probing`."""
+    binary: Binary
+    """KenLM's data structure; `arpa` is text, which every process parses and holds for itself."""
     quantisation_bits: int
     """Bits of a stored probability and of a stored backoff (0: not quantised)."""
     sha256: str
@@ -156,10 +157,10 @@ def _check_file(path: Path, card: ModelCard) -> None:
     """Magic, size and checksum, the cheapest first."""
     with path.open("rb") as file:
         start = file.read(_HEADER_BYTES)
-    header = _HEADER.match(start)
-    if not header or header[1] != _FORMAT_VERSION:
-        found = f"the header {header[0][8:-1].decode('ascii', 'replace')!r}" if header else _what(start)
-        raise ModelError(f"{path}: found {found}, expected a KenLM binary of format version 5; {REMEDY}")
+    found = _what(start)
+    expected = "an ARPA text file" if card.binary == "arpa" else _EXPECTED
+    if found != expected:
+        raise ModelError(f"{path}: found {found}, expected {expected}; {REMEDY}")
     stat = path.stat()
     if stat.st_size != card.bytes:
         raise ModelError(
@@ -177,8 +178,12 @@ def _checksum(path: Path, changed: int, size: int) -> str:
 
 
 def _what(start: bytes) -> str:
-    if start.startswith(b"\\data\\") or start.lstrip().startswith(b"\\data\\"):
+    if start.startswith(b"\\data\\"):
         return "an ARPA text file"
+    if header := _HEADER.match(start):
+        return (
+            f"a KenLM binary of format version {header[1].decode()}" if header[1] else "a KenLM binary left incomplete"
+        )
     return f"a file that starts with bytes {start[:8].hex() or '(none)'}"
 
 
@@ -201,6 +206,8 @@ def _kenlm(path: Path) -> Any:
 
     config = kenlm.Config()
     config.load_method = kenlm.LoadMethod.LAZY
+    config.show_progress = False
+    config.arpa_complain = kenlm.ARPALoadComplain.NONE
     try:
         return kenlm.Model(str(path), config)
     except (OSError, RuntimeError) as error:

@@ -36,6 +36,10 @@ def perplexity(  # noqa: PLR0913, PLR0917 - one argument for each option
     bits: Annotated[int, typer.Option(help="Quantise a trie to so many bits (0: not)")] = 8,
     binary: Annotated[str, typer.Option(help="trie, probing, or arpa, which needs no build_binary")] = "trie",
     estimator: Annotated[str, typer.Option(help="lmplz, or numpy for small text where lmplz is not built")] = "lmplz",
+    unknown_log10: Annotated[
+        float | None,
+        typer.Option(help="Log10 probability of words never seen, the same for harmful and background: -6 is good"),
+    ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the text, for the card")] = "",
     temp: Annotated[str, typer.Option(help="Directory for temporary files")] = "",
 ) -> None:
@@ -48,6 +52,7 @@ def perplexity(  # noqa: PLR0913, PLR0917 - one argument for each option
         "inputs": tuple(input_), "output": output, "language": language, "kind": kind, "normaliser": normaliser,
         "order": order, "prune": prune, "memory": memory, "where": tuple(where or ()), "text": text, "max_mb": max_mb,
         "bits": bits, "binary": binary, "estimator": estimator, "licence": licence, "temporary": temp,
+        "unknown_log10": unknown_log10,
     }  # fmt: skip
     settings = build(PerplexityTraining, values, "train perplexity")
     trained = train(settings)

@@ -78,6 +78,8 @@ class ModelCard:
     command: str
     """The command that made it."""
     tool: str
+    unknown_log10: float | None = None
+    """Log10 probability that was given to words never seen in training (None: as estimated)."""
     calibration: Calibration | None = None
 
 

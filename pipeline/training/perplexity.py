@@ -20,6 +20,7 @@ from pipeline.formats import BadRecord
 from pipeline.storage import Store
 from pipeline.training import kenlm_tools, kneser_ney
 from pipeline.training.settings import PerplexityTraining, as_command
+from pipeline.training.unknown_words import pin_unknown
 from pipeline.where import parse_conditions
 from stages.errors import NothingRead, TamisError
 from stages.model_files import sha256_of
@@ -104,6 +105,8 @@ def _attempt(settings: PerplexityTraining, pruning: tuple[int, ...], folder: Pat
         if first is None:
             raise NothingRead(_nothing(settings, counts))
         _estimate(settings, itertools.chain([first], lines), arpa, pruning)
+    if settings.unknown_log10 is not None:
+        pin_unknown(arpa, settings.unknown_log10)
     if settings.binary == "arpa":
         return arpa, counts
     kenlm_tools.build_binary(arpa, packed, settings.binary, settings.bits, settings.memory, folder)
@@ -163,6 +166,7 @@ def _card(settings: PerplexityTraining, packed: Path, counts: _Counts, pruning: 
         bytes=packed.stat().st_size,
         licence=settings.licence,
         command=as_command(settings),
+        unknown_log10=settings.unknown_log10,
         tool="kenlm 0.3.0" if settings.estimator == "lmplz" else "tamis kneser_ney 1",
     )
 

@@ -41,6 +41,9 @@ class PerplexityTraining:
     """Bits of a stored probability and backoff of a trie (0: not quantised)."""
     binary: Binary = "trie"
     estimator: Estimator = "lmplz"
+    unknown_log10: float | None = None
+    """Log10 probability of a word that was never seen (None: as estimated). Models whose scores are subtracted, such as
+    harmful and background, need the same: -6 was the best of those tried."""
     licence: str = ""
     """Licence of the training text."""
     temporary: str = ""
@@ -59,6 +62,8 @@ class PerplexityTraining:
             raise ConfigError(f"--order: found {self.order}, expected 2 to {MAX_ORDER}")
         if not 0 <= self.bits <= 25 or self.bits == 1:
             raise ConfigError(f"--bits: found {self.bits}, expected 0, or 2 to 25")
+        if self.unknown_log10 is not None and not -99 <= self.unknown_log10 < 0:
+            raise ConfigError(f"--unknown-log10: found {self.unknown_log10}, expected -99 to 0, 0 itself excluded")
         if self.max_mb < 0 or not math.isfinite(self.max_mb):
             raise ConfigError(f"--max-mb: found {self.max_mb}, expected a positive number, or 0 for no limit")
         if self.estimator == "numpy" and (self.max_mb or self.prune != "0"):
@@ -70,7 +75,7 @@ class PerplexityTraining:
                 raise ConfigError(f"--{name}: found '{getattr(self, name)}', expected one of {', '.join(known)}")
 
 
-_OPTIONS = {"inputs": "input", "temporary": "", "max_mb": "max-mb"}
+_OPTIONS = {"inputs": "input", "temporary": "", "max_mb": "max-mb", "unknown_log10": "unknown-log10"}
 
 
 def as_command(settings: PerplexityTraining) -> str:

@@ -30,14 +30,17 @@ MAX_CHARACTERS = 512
 
 _LINE_ENDS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 _SPECIAL = {name: f"\u2039{name[1:-1]}\u203a" for name in ("<s>", "</s>", "<unk>", "<UNK>")}
-_UNSPACED = re.compile(
-    "([\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46\u0e81-\u0eb0\u0eb2\u0eb3\u0ebd-\u0ec6\u0edc-\u0edf"  # Thai, Lao
+_UNSPACED = (
+    "\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46\u0e81-\u0eb0\u0eb2\u0eb3\u0ebd-\u0ec6\u0edc-\u0edf"  # Thai, Lao
     "\u1000-\u102a\u103f\u1780-\u17b3"  # Myanmar, Khmer
     "\u3005-\u3007\u3031-\u3035\u3041-\u3096\u309d-\u30ff\u31f0-\u31ff"  # Kana
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"  # Han
-    "[\u0300-\u036f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece"
-    "\u102b-\u103e\u17b4-\u17d3\u3099\u309a]*)"  # with the marks that follow
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
 )
+_MARKS = (
+    "\u0300-\u036f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece"
+    "\u102b-\u103e\u17b4-\u17d3\u3099\u309a"
+)
+_TOKENS_AND_LINE_ENDS = re.compile(f"[{_UNSPACED}][{_MARKS}]*|[^{_UNSPACED}\n ]+|\n")
 _HAS_UNSPACED = re.compile("[\u0e01-\u17d3\u3005-\U0003ffff]")
 
 
@@ -131,7 +134,7 @@ def _letters(text: str) -> str:
     if found.isascii():
         return found
     found = unicodedata.normalize("NFC", found)
-    return _UNSPACED.sub(r" \1 ", found) if _HAS_UNSPACED.search(found) else found
+    return " ".join(_TOKENS_AND_LINE_ENDS.findall(found)) if _HAS_UNSPACED.search(found) else found
 
 
 def _lines_of_words(text: str) -> Iterator[str]:

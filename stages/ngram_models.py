@@ -81,6 +81,8 @@ class ModelCard:
     unknown_log10: float | None = None
     """Log10 probability that was given to words never seen in training (None: as estimated)."""
     calibration: Calibration | None = None
+    percentiles: dict[str, float] | None = None
+    """Of a clean model: the perplexities up to which a document of its language is `head`, and `middle`."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ from stages.errors import ConfigError, ModelError
 from stages.ngram_models import OpenModel, line_scores
 from stages.perplexity_models import (
     background_of,
+    document_perplexity,
     language_card,
     language_model,
     model_directory,
@@ -154,11 +155,9 @@ class Perplexity:
         model, base = _model_of(directory, lang, "clean")
         if model is None:
             return (None, None, 0, None)
-        log10, tokens = line_scores(model, model.normaliser(text))
-        count, unit = int(tokens.sum()), tokens_per_word(model.card)
-        if count < self.min_words * unit:
+        ppl, count = document_perplexity(model, text)
+        if count < self.min_words * tokens_per_word(model.card):
             return (None, None, count, base)
-        ppl = document_scores(log10, tokens, None, count).ppl
         return (ppl, bucket_of(ppl, model), count, base)
 
     def _fails(self, annotations: pa.RecordBatch) -> pa.BooleanArray:
@@ -193,7 +192,7 @@ class Perplexity:
 
 def bucket_of(ppl: float, model: OpenModel) -> str | None:
     """head, middle or tail, by the two percentiles in the card of a clean model; None if it has none."""
-    cuts = (model.card.calibration.details if model.card.calibration else {}).get("percentiles")
+    cuts = model.card.percentiles
     if not cuts:
         return None
     return BUCKETS[int(np.searchsorted([cuts["head"], cuts["middle"]], ppl))]

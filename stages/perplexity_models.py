@@ -1,10 +1,12 @@
 """The models of the perplexity stage: one directory, files named by language and kind, opened when first needed."""
 
+import math
 from functools import cache
 from pathlib import Path
 
 from stages.errors import ModelError
-from stages.ngram_models import KINDS, ModelCard, OpenModel, card_path, open_model, read_card
+from stages.ngram_models import KINDS, ModelCard, OpenModel, card_path, line_scores, open_model, read_card
+from stages.perplexity_scores import document_scores
 
 DEFAULT = Path(__file__).parent / "models" / "perplexity"
 """The models that come with Tamis."""
@@ -63,6 +65,13 @@ def background_of(directory: Path, language: str) -> OpenModel | None:
 def language_card(directory: Path, language: str, kind: str) -> ModelCard:
     """The card of one language's model, read once per process."""
     return read_card(directory / f"{language}.{kind}.klm")
+
+
+def document_perplexity(model: OpenModel, text: str) -> tuple[float, int]:
+    """Perplexity of a whole document (infinite if it has no token), and its tokens, ends of lines counted."""
+    log10, tokens = line_scores(model, model.normaliser(text))
+    count = int(tokens.sum())
+    return (document_scores(log10, tokens, None, count).ppl, count) if count else (math.inf, 0)
 
 
 def tokens_per_word(card: ModelCard) -> int:

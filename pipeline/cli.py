@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from pipeline import cli_train
+from pipeline import cli_calibrate, cli_train
 from stages.errors import EngineError, Interrupted, TamisError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
     "many bad records), 5 model file, 6 run directory locked, 7 workers or a stage failed, 130 interrupted.",
 )
 app.add_typer(cli_train.app, name="train")
+app.add_typer(cli_calibrate.app, name="calibrate")
 OUT = Console()
 ERR = Console(stderr=True)
 

@@ -1,6 +1,7 @@
 """Documents: the reserved columns, and how a record of any format becomes one."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -30,6 +31,9 @@ PROVENANCE = pa.schema(
     ]
 )
 """Columns that accompany documents inside a run: where each came from, and the UTF-8 bytes of its text."""
+
+
+_NAME_CHARS = 40
 
 
 class Document(NamedTuple):
@@ -95,6 +99,18 @@ def default_source(url: str) -> str:
     return next((name[: -len(s)] for s in suffixes if name.lower().endswith(s) and len(name) > len(s)), name)
 
 
+def some_names(names: Iterable[str], most: int) -> str:
+    """The first names in sorted order, each cut to 40 characters: a name may be as long as a document.
+
+    >>> some_names(["b", "a" * 50, "c"], 2)
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…, b, …'
+    """
+    ordered = sorted(names)
+    cut = (name if len(name) <= _NAME_CHARS else name[: _NAME_CHARS - 1] + "…" for name in ordered[:most])
+    shown = [name.encode("utf-8", "backslashreplace").decode() for name in cut]
+    return ", ".join([*shown, "…"] if len(ordered) > most else shown)
+
+
 def _as_id(value: object) -> str:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
@@ -135,7 +151,7 @@ def _hash_id(place: Place, text: str) -> str:
 
 def _no_text(name: str, value: object, record: Record) -> BadRecord:
     if name not in record.fields:
-        found = ", ".join(sorted(record.fields)[:8]) or "none"
+        found = some_names(record.fields, 8) or "none"
         return BadRecord(record.place, "missing_text", f"no field '{name}'; the record's fields: {found}")
     kind = "null" if value is None else type(value).__name__
     return BadRecord(record.place, "text_not_string", f"field '{name}' is {kind}, expected a string")

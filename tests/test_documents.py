@@ -65,6 +65,18 @@ def test_refusals_name_the_fields_that_are_there() -> None:
     assert "tide" not in found.detail
 
 
+def test_a_refusal_shows_few_names_and_cuts_long_ones() -> None:
+    found = MAKE(Record(PLACE, {"x" * 100_000: 1, **{f"name-{n}": n for n in range(20)}}))
+    assert isinstance(found, BadRecord)
+    assert found.detail.endswith("name-0, name-1, name-10, name-11, name-12, name-13, name-14, name-15, …")
+    found = MAKE(Record(PLACE, {"x" * 100_000: 1}))
+    assert isinstance(found, BadRecord)
+    assert found.detail == f"no field 'text'; the record's fields: {'x' * 39}…"
+    found = MAKE(Record(PLACE, {"half \ud800": 1}))
+    assert isinstance(found, BadRecord)
+    assert found.detail.endswith("fields: half \\ud800")
+
+
 def test_the_limit_counts_utf8_bytes() -> None:
     assert make({"text": "é" * 20}).text_bytes == 40
     assert make({"text": "x" * 40}).text_bytes == 40

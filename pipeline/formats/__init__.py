@@ -16,11 +16,18 @@ from typing import Protocol, cast
 
 from stages.errors import ConfigError
 
+COMPRESSIONS = (".gz", ".zst")
+_BASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "jsonl": ((".jsonl", ".json", ".ndjson"), COMPRESSIONS),
+    "parquet": ((".parquet",), ()),
+    "warc": ((".warc", ".wet", ".warc.wet"), (".gz",)),
+    "text": ((".txt", ".md"), COMPRESSIONS),
+}
+"""For each format: how the names of its files end, and which compressions its reader takes behind that."""
+
 SUFFIXES: dict[str, tuple[str, ...]] = {
-    "jsonl": (".jsonl", ".json", ".ndjson", ".jsonl.gz", ".json.gz", ".ndjson.gz", ".jsonl.zst", ".json.zst"),
-    "parquet": (".parquet",),
-    "warc": (".warc", ".wet", ".warc.gz", ".wet.gz", ".warc.wet.gz"),
-    "text": (".txt", ".md", ".txt.gz", ".txt.zst"),
+    name: tuple(base + packed for base in bases for packed in ("", *compressions))
+    for name, (bases, compressions) in _BASES.items()
 }
 FORMATS: tuple[str, ...] = (*SUFFIXES, "hf")
 
@@ -98,6 +105,15 @@ class Format(Protocol):
 def load(name: str) -> Format:
     """The module of a format, imported on first use, since some need heavy libraries."""
     return cast(Format, importlib.import_module(f"pipeline.formats.{name}"))
+
+
+def compression(url: str) -> str:
+    """The suffix in COMPRESSIONS with which a file's name ends, in upper or lower case; else an empty string.
+
+    >>> compression("A.JSONL.GZ"), compression("a.jsonl")
+    ('.gz', '')
+    """
+    return next((suffix for suffix in COMPRESSIONS if url.lower().endswith(suffix)), "")
 
 
 def guess(url: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from pipeline.formats import BadRecord, FieldNames, InputFile, Place, Record, Split
+from pipeline.formats import BadRecord, FieldNames, InputFile, Place, Record, Split, compression
 from pipeline.formats.lines import Line, LineCounter, lines
 from pipeline.formats.streams import DamagedStream, open_decompressed
 
@@ -15,7 +15,7 @@ _BOM = b"\xef\xbb\xbf"
 
 def splits(file: InputFile, split_bytes: int) -> list[Split]:
     """Byte ranges of about `split_bytes`; a compressed file is one split, since it can only be read from its start."""
-    if file.url.endswith((".gz", ".zst")):
+    if compression(file.url):
         return [Split(file, 0, -1)]
     count = max(1, round(file.size / split_bytes))
     cuts = [file.size * i // count for i in range(count + 1)]

@@ -9,6 +9,8 @@ from typing import BinaryIO, Protocol, cast
 import fsspec
 import zstandard
 
+from pipeline.formats import compression
+
 CHUNK_BYTES = 1 << 20
 BLOCK_BYTES = 1 << 13
 """Compressed bytes decoded at once: small, so that a bomb stays small."""
@@ -41,10 +43,9 @@ def open_decompressed(url: str, start: int = 0) -> Iterator[bytes]:
     with fsspec.open(url, "rb") as file:
         if start:
             file.seek(start)
-        if url.endswith(".gz"):
-            yield from _to_the_break(file, _gzip_member)
-        elif url.endswith(".zst"):
-            yield from _to_the_break(file, _zstd_frame)
+        packed = compression(url)
+        if packed:
+            yield from _to_the_break(file, _gzip_member if packed == ".gz" else _zstd_frame)
         else:
             yield from _read(file, CHUNK_BYTES)
 

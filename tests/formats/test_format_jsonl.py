@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.formats import BadRecord, FieldNames, InputFile, Record, jsonl
+from pipeline.formats import BadRecord, FieldNames, InputFile, Record, guess, jsonl
 
 BOM = b"\xef\xbb\xbf"
 GOOD = b'{"text": "The ferry is late."}'
@@ -201,3 +201,11 @@ def test_s3(tmp_path: Path, s3_url: str) -> None:
     found = [record for split in parts for record in jsonl.records(split, FieldNames(), LIMIT)]
     assert bad(found) == [("invalid_json", 2, len(GOOD) + 1)]
     assert len(fields(found)) == 2
+
+
+@pytest.mark.parametrize("name", ["A.JSONL.GZ", "a.Json.Zst", "a.ndjson.zst", "a.ndjson.gz"])
+def test_a_compressed_file_is_known_by_its_name_in_any_case(tmp_path: Path, name: str) -> None:
+    pack = gzip.compress if name.lower().endswith(".gz") else zstandard.compress
+    (tmp_path / name).write_bytes(pack(b"\n".join([GOOD] * 50)))
+    assert guess(str(tmp_path / name)) == "jsonl"
+    assert len(fields(read(tmp_path / name, split_bytes=10))) == 50

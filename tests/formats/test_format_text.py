@@ -8,7 +8,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.formats import BadRecord, FieldNames, InputFile, Record, text
+from pipeline.formats import BadRecord, FieldNames, InputFile, Record, guess, text
 
 TEXT = "The mill stood still.\nNobody had oiled the wheel; été après été.\n"
 RAW = TEXT.encode()
@@ -31,12 +31,16 @@ def reasons(found: list[Record | BadRecord]) -> list[tuple[str, int | None]]:
         ("a.md", b"\xef\xbb\xbf" + RAW),
         ("a.txt.gz", gzip.compress(RAW)),
         ("a.txt.gz", gzip.compress(RAW[:20]) + gzip.compress(RAW[20:])),
+        ("A.TXT.GZ", gzip.compress(RAW)),
+        ("a.md.gz", gzip.compress(RAW)),
+        ("a.md.zst", zstandard.compress(RAW)),
         ("a.txt.zst", zstandard.compress(RAW)),
         ("a.txt.zst", zstandard.compress(RAW[:20]) + zstandard.compress(RAW[20:])),
     ],
 )
 def test_a_file_is_one_document(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
+    assert guess(name) == "text"
     (record,) = read(tmp_path / name)
     assert isinstance(record, Record)
     assert record.fields == {"text": TEXT, "id": str(tmp_path / name)}

@@ -1,5 +1,6 @@
 """One suite over all engines: the same ids, order, values, counts and bytes."""
 
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from pipeline.engines import NAMES, Engine, make_engine
 from stages.errors import EngineError, InputError
 from tests.runs import documents, fingerprint, go, go_with, write_config, write_jsonl
-from tests.tasks import Square, dies_always, dies_once, refuses, squared
+from tests.tasks import Named, Square, dies_always, dies_on_zero, dies_once, dies_twice, refuses, squared
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """Ray and Spark warn of their own affairs (sockets left open, deprecated calls), which these tests are not about."""
@@ -65,6 +66,48 @@ def test_a_killed_worker_costs_nothing(name: str, tmp_path: Path, monkeypatch: p
 def test_workers_that_keep_dying_end_the_run(tmp_path: Path) -> None:
     with make_engine("local", 2) as engine, pytest.raises(EngineError, match=r"died 3 times.*goes on from here"):
         list(engine.map(dies_always, [Square(1, tmp_path)], lambda *tick: None))
+
+
+def test_a_death_is_charged_to_the_guilty_task_alone(tmp_path: Path) -> None:
+    tasks = [Square(n, tmp_path) for n in (*range(1, 6), 0, *range(6, 30))]
+    done: dict[int, int] = {}
+    with make_engine("local", 3) as engine, pytest.raises(EngineError, match=r"died 3 times on the same task"):
+        done.update(engine.map(dies_on_zero, tasks, lambda *tick: None))
+    starts = {n: len((tmp_path / f"started-{n}").read_text()) for n in range(8) if (tmp_path / f"started-{n}").exists()}
+    assert starts.pop(0) in {3, 4}
+    assert max(starts.values()) <= 2
+
+
+def test_tasks_beside_a_dying_one_finish_and_the_pool_is_used_again(tmp_path: Path) -> None:
+    with make_engine("local", 3) as engine:
+        for folder in (tmp_path / "a", tmp_path / "b"):
+            folder.mkdir()
+            ticks: list[tuple[int, int]] = []
+            tasks = [Square(n, folder) for n in range(12)]
+            results = dict(engine.map(dies_twice, tasks, lambda *tick: ticks.append(tick)))  # noqa: B023
+            assert results == {n: n for n in range(12)}
+
+
+def test_a_pool_that_broke_while_nothing_ran_is_replaced(tmp_path: Path) -> None:
+    with make_engine("local", 2) as engine:
+        tasks = [Square(n, tmp_path) for n in range(4)]
+        for _ in range(2):
+            assert dict(engine.map(squared, tasks, lambda *tick: None)) == {n: n**2 for n in range(4)}
+            for child in multiprocessing.active_children():
+                child.kill()
+
+
+def test_the_task_that_kills_workers_is_named_without_its_text(tmp_path: Path) -> None:
+    with make_engine("local", 2) as engine, pytest.raises(EngineError) as error:
+        list(engine.map(dies_always, [Named(1, tmp_path)], lambda *tick: None))
+    assert "split-00000.json" in str(error.value)
+    assert "unsayable" not in str(error.value)
+
+
+def test_too_many_workers_are_capped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with make_engine("local", 10**9) as engine:
+        assert dict(engine.map(squared, [Square(2, tmp_path)], lambda *tick: None)) == {0: 4}
+    assert "--workers: found 1000000000" in caplog.text
 
 
 def test_every_engine_is_tested() -> None:

@@ -1,13 +1,15 @@
 """The local engine: a pool of processes on this machine, and the reference for all other engines."""
 
+import logging
 import multiprocessing
 import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from multiprocessing import connection
 from types import TracebackType
 from typing import Any
@@ -17,8 +19,11 @@ from pipeline.lean import spare_pandas
 from stages.errors import EngineError
 
 ATTEMPTS = 3
-"""Times that a task is started before the run gives up, when its worker dies."""
+"""Times that a task is started alone before the run gives up, when its worker dies."""
 _POLL_S = 0.2
+_MOST_PER_CORE = 4
+"""Worker processes per core, at most: more take memory and do nothing."""
+_LOG = logging.getLogger("tamis.engines")
 _counters: Any = None
 """In a worker: shared memory, two numbers (documents, bytes) per task in flight. No lock, so a kill cannot block it."""
 
@@ -26,6 +31,13 @@ _counters: Any = None
 def cpu_count() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def _sensible(workers: int) -> int:
+    most = _MOST_PER_CORE * max(cpu_count(), 4)
+    if workers > most:
+        _LOG.warning("--workers: found %d for %d cores, using %d", workers, cpu_count(), most)
+    return min(workers, most)
 
 
 class LocalEngine:
@@ -36,8 +48,8 @@ class LocalEngine:
     def __init__(self, workers: int) -> None:
         if workers < 1:
             raise EngineError(f"--workers: found {workers}, expected at least 1")
-        self.workers = workers
-        self._slots = 2 * workers
+        self.workers = _sensible(workers)
+        self._slots = 2 * self.workers
         self._context = multiprocessing.get_context("spawn")
         self._pool: ProcessPoolExecutor | None = None
         self._shared: Any = None
@@ -55,34 +67,39 @@ class LocalEngine:
     def _map(
         self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], tick: Tick
     ) -> Iterator[tuple[int, Result]]:
-        waiting = deque((index, 1) for index in range(len(tasks)))
-        running: dict[Future[Result], tuple[int, int, int]] = {}
-        free = list(range(self._slots))
+        work = _Work(len(tasks), self._slots)
         seen = _Seen(tick, self._slots)
-        while waiting or running:
-            while waiting and free:
-                index, attempt = waiting.popleft()
-                slot = free.pop()
-                future = self._submit(function, tasks[index], slot)
-                running[future] = (index, attempt, slot)
-            done = wait(running, _POLL_S, FIRST_COMPLETED).done
-            seen.update(self._shared)
+        while work.left:
+            done = self._step(function, tasks, work)
+            if self._shared is not None:
+                seen.update(self._shared)
+            lost = []
             for future in done:
-                index, attempt, slot = running.pop(future)
-                seen.reset(self._shared, slot)
-                free.append(slot)
-                if isinstance(future.exception(), BrokenProcessPool):
-                    self._retire()
-                    waiting.append((index, _next_attempt(attempt, tasks[index])))
+                flight = work.land(future)
+                seen.reset(self._shared, flight.slot)
+                if _is_lost(future):
+                    lost.append(flight)
                 else:
-                    yield index, future.result()
+                    yield flight.index, future.result()
+            work.suspect(lost, tasks)
 
-    def _submit(self, function: Callable[[Task, Tick], Result], task: Task, slot: int) -> "Future[Result]":
+    def _step(
+        self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], work: "_Work"
+    ) -> "Iterable[Future[Any]]":
+        """Start what may start and wait a moment; returns what is over. A broken pool is retired with all it ran."""
         try:
-            return self._ready().submit(_call, function, task, slot)
+            while (flight := work.ready()) is not None:
+                work.running[self._ready().submit(_call, function, tasks[flight.index], flight.slot)] = flight
         except BrokenProcessPool:
-            self._retire()
-            return self._ready().submit(_call, function, task, slot)
+            work.put_back(flight)
+            broken, done = True, set()
+        else:
+            done = wait(work.running, _POLL_S, FIRST_COMPLETED).done
+            broken = any(_is_lost(future) for future in done)
+        if not broken:
+            return done
+        self._retire()
+        return list(work.running)
 
     def _ready(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -108,6 +125,61 @@ class LocalEngine:
         self._retire()
 
 
+@dataclass(frozen=True)
+class _Flight:
+    """A task in flight: its index, its place in shared memory, and whether it flies alone, with the deaths so far."""
+
+    index: int
+    slot: int = -1
+    deaths: int = 0
+    alone: bool = False
+
+
+class _Work:
+    """The tasks of one `map`. Those in flight when the pool broke are suspects, which then fly one at a time.
+
+    A broken pool does not tell which worker died; a suspect that is alone when the pool breaks again is the reason.
+    """
+
+    def __init__(self, tasks: int, slots: int) -> None:
+        self.running: dict[Future[Any], _Flight] = {}
+        self._waiting = deque(_Flight(index) for index in range(tasks))
+        self._suspects: deque[_Flight] = deque()
+        self._free = list(range(slots))
+
+    @property
+    def left(self) -> bool:
+        """Whether any task is not finished."""
+        return bool(self.running or self._waiting or self._suspects)
+
+    def ready(self) -> _Flight | None:
+        """The next task that may start now, with a slot; None if none may."""
+        if any(flight.alone for flight in self.running.values()) or (self._suspects and self.running):
+            return None
+        queue = self._suspects or self._waiting
+        return replace(queue.popleft(), slot=self._free.pop()) if queue and self._free else None
+
+    def put_back(self, flight: _Flight | None) -> None:
+        """A task that could not be started."""
+        if flight is not None:
+            self._free.append(flight.slot)
+            (self._suspects if flight.alone else self._waiting).appendleft(flight)
+
+    def land(self, future: "Future[Any]") -> _Flight:
+        """A task that is over, one way or another; its slot is free again."""
+        flight = self.running.pop(future)
+        self._free.append(flight.slot)
+        return flight
+
+    def suspect(self, lost: list[_Flight], tasks: Sequence[object]) -> None:
+        """Tasks that were in flight when the pool broke. Raises EngineError if it is one that breaks every pool."""
+        for flight in lost:
+            deaths = flight.deaths + (len(lost) == 1)
+            if deaths >= ATTEMPTS:
+                raise _keeps_dying(deaths, tasks[flight.index])
+            self._suspects.append(replace(flight, deaths=deaths, alone=True))
+
+
 class _Seen:
     """Turns the growing counters of the tasks in flight into ticks."""
 
@@ -127,13 +199,23 @@ class _Seen:
             shared[place] = self._last[place] = 0
 
 
-def _next_attempt(attempt: int, task: object) -> int:
-    if attempt >= ATTEMPTS:
-        raise EngineError(
-            f"the worker died {attempt} times on the same task ({type(task).__name__}): killed for memory? Use fewer "
-            "--workers or a smaller input.split_mb. Finished shards are kept; the same command goes on from here"
-        )
-    return attempt + 1
+def _is_lost(future: "Future[Any]") -> bool:
+    """Whether the pool broke before the task was over."""
+    return not future.done() or future.cancelled() or isinstance(future.exception(), BrokenProcessPool)
+
+
+def _keeps_dying(deaths: int, task: object) -> EngineError:
+    return EngineError(
+        f"the worker died {deaths} times on the same task ({_name_of(task)}), which ran alone: killed for memory? Use "
+        "a smaller input.split_mb or more memory. Finished shards are kept; the same command goes on from here"
+    )
+
+
+def _name_of(task: object) -> str:
+    """What tells a user which task it is: its record in the run directory and the file it reads, if it has these."""
+    file = getattr(getattr(task, "split", None), "file", None)
+    known = (getattr(task, "record_name", ""), getattr(file, "url", "") or getattr(task, "url", ""))
+    return ", ".join(str(name) for name in known if name) or type(task).__name__
 
 
 def _start_worker(shared: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 Counts = dict[str, int]
-_MOST_VALUES = 1000
+MOST_VALUES = 1000
 OTHER = "(other values)"
 
 
@@ -73,6 +73,6 @@ def _keys(column: pa.ChunkedArray, kind: pa.DataType) -> list[str | None] | None
 
 def _counts(keys: Iterable[str | None]) -> Counts:
     counter = Counter(key for key in keys if key is not None)
-    common = counter.most_common(_MOST_VALUES)
+    common = counter.most_common(MOST_VALUES)
     rest = counter.total() - sum(count for _, count in common)
     return dict(sorted(common)) | ({OTHER: rest} if rest else {})

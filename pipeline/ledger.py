@@ -7,6 +7,7 @@ from pipeline.aggregates import merge
 from pipeline.outcomes import Outcome
 from pipeline.reading import SplitRecord
 from pipeline.verdicts import StageCounts
+from pipeline.writing import PartRecord
 from stages.errors import EngineError, NothingKept, NothingRead, TooManyBadRecords
 
 REPEATED = "repeated_id"
@@ -103,6 +104,13 @@ def _by_stage(funnel: Iterable[StageCounts]) -> dict[str, dict[str, int]]:
     for counts in funnel:
         dropped[counts.stage] = merge([dropped.get(counts.stage, {}), counts.dropped])
     return dropped
+
+
+def check_written(ledger: Ledger, parts: Iterable[PartRecord]) -> None:
+    """Raise EngineError if the files do not hold what the ledger says, which would be a fault of Tamis."""
+    parts = list(parts)
+    written = sum(part.data.rows for part in parts), sum(part.dropped.rows for part in parts)
+    _check(written == (ledger.kept, ledger.dropped_total), f"{ledger}, but written: kept and dropped {written}")
 
 
 def _sum(same: Iterable[StageCounts]) -> StageCounts:

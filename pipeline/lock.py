@@ -2,19 +2,23 @@
 
 import contextlib
 import fcntl
+import logging
 import os
+import signal
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline.storage import Store
-from stages.errors import RunLocked
+from stages.errors import Interrupted, RunLocked
 
 LEASE_S = 60.0
 """On an object store: seconds after which a lock that was not renewed counts as left behind."""
-_LEASE = "lock.json"
+LEASE = "lock.json"
 
 
 @contextlib.contextmanager
@@ -48,29 +52,93 @@ def _file_lock(store: Store) -> Iterator[None]:
 @contextlib.contextmanager
 def _lease(store: Store) -> Iterator[None]:
     found = store.read_json(_LEASE)
-    if isinstance(found, dict) and time.time() - float(found.get("renewed", 0)) < LEASE_S and not _died_here(found):
+    if _is_fresh(found):
         raise _held(store, str(found.get("holder", "")))
-    done = threading.Event()
-    _renew(store)
-    thread = threading.Thread(target=_keep, args=(store, done), daemon=True)
-    thread.start()
+    lease = _Lease(store)
+    lease.take()
     try:
-        yield
+        with lease.renewed():
+            yield
     finally:
+        lease.give_back()
+    if lease.lost:
+        raise lease.lost
+
+
+class _Lease:
+    """A lease of this process: the token in the store tells whose it is, since an object store swaps nothing at once.
+
+    Two starts at the same moment both write; the last one is there after SETTLE_S, and the other sees that it lost.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._token = uuid.uuid4().hex
+        self.lost: RunLocked | None = None
+
+    def take(self) -> None:
+        """Write it, wait for others who do the same, and look who won. Raises RunLocked if it was another."""
+        self._write()
+        time.sleep(SETTLE_S)
+        found = self._store.read_json(_LEASE)
+        if not self._is_mine(found):
+            raise _held(self._store, str(found.get("holder", "")) if isinstance(found, dict) else "")
+
+    @contextlib.contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Renew it in a thread; if it is lost, the block is ended with RunLocked."""
+        done = threading.Event()
+        thread = threading.Thread(target=self._keep, args=(done,), daemon=True)
+        thread.start()
+        try:
+            yield
+        except Interrupted:
+            if self.lost:
+                raise self.lost from None
+            raise
+        finally:
+            done.set()
+            thread.join()
+
+    def give_back(self) -> None:
+        """Remove it, unless it is another's."""
+        if self._is_mine(self._store.read_json(_LEASE)):
+            self._store.remove(_LEASE)
+
+    def _keep(self, done: threading.Event) -> None:
+        while not done.wait(LEASE_S / 4):
+            try:
+                self._renew(done)
+            except Exception as error:  # noqa: BLE001 - the next try is near, and the lease outlives three that fail
+                _LOG.warning("cannot renew the lock of %s, trying again: %s", self._store.url, error)
+
+    def _renew(self, done: threading.Event) -> None:
+        found = self._store.read_json(_LEASE)
+        if found is None or self._is_mine(found):
+            self._write()
+            return
+        self.lost = _held(self._store, str(found.get("holder", "")) if isinstance(found, dict) else "")
+        _LOG.error("the lock of %s was lost, this run stops: %s", self._store.url, self.lost)
         done.set()
-        thread.join()
-        store.remove(_LEASE)
+        _stop_main_thread()
+
+    def _write(self) -> None:
+        holder = {"holder": _me(), "host": socket.gethostname(), "pid": os.getpid(), "token": self._token}
+        self._store.write_json(_LEASE, {**holder, "renewed": time.time()})
+
+    def _is_mine(self, found: Any) -> bool:
+        return isinstance(found, dict) and found.get("token") == self._token
 
 
-def _keep(store: Store, done: threading.Event) -> None:
-    while not done.wait(LEASE_S / 4):
-        with contextlib.suppress(OSError):  # the next try is near, and the lease outlives three that fail
-            _renew(store)
+def _stop_main_thread() -> None:
+    """End the work as SIGTERM would, where the command line has set up that it ends in order."""
+    if callable(signal.getsignal(signal.SIGTERM)):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _renew(store: Store) -> None:
-    holder = {"holder": _me(), "host": socket.gethostname(), "pid": os.getpid()}
-    store.write_json(_LEASE, {**holder, "renewed": time.time()})
+def _is_fresh(found: Any) -> bool:
+    """Whether a lease holds: renewed not long ago, by a process that may still live."""
+    return isinstance(found, dict) and time.time() - float(found.get("renewed", 0)) < LEASE_S and not _died_here(found)
 
 
 def _died_here(lease: dict[str, object]) -> bool:

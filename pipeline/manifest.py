@@ -5,22 +5,24 @@ import datetime
 import importlib.metadata
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
 from pipeline.config import as_plain
 from pipeline.ledger import Ledger, funnel_of
+from pipeline.lock import LEASE
 from pipeline.outcomes import Outcome
 from pipeline.plan import Plan
 from pipeline.reading import SplitRecord
 from pipeline.storage import Store
 from pipeline.verdicts import StageCounts
 from pipeline.writing import PartRecord
-from stages.errors import InputError
+from stages.errors import ConfigError, InputError
 
 NAME = "manifest.json"
 _CURRENT = "steps/current.json"
-_RESULT = (NAME, "records", "data", "dropped", "quarantine", "report.html", "report.json")
+_RESULT = (NAME, "data", "dropped", "quarantine", "report.html", "report.json")
 _LIBRARIES = ("pyarrow", "numpy", "fasttext-community", "pycld2", "duckdb", "orjson")
 
 
@@ -41,6 +43,29 @@ class Finished:
     def funnel(self) -> list[StageCounts]:
         """The counts of each stage over all shards."""
         return funnel_of(self.outcomes)
+
+
+def check_output(store: Store, plan: Plan) -> None:
+    """Raise ConfigError if the output is not Tamis's to write: a directory of others, or one that holds the input."""
+    found = [name for name in store.names("") if name not in {".lock", LEASE}]
+    if found and not store.exists(_CURRENT):
+        raise ConfigError(
+            f"output: {store.url} is there already and no run directory of Tamis (found: {', '.join(found[:5])}): "
+            "choose another, or one that does not exist yet"
+        )
+    for item in plan.inputs:
+        if _lies_in(item.file.url, store):
+            raise ConfigError(
+                f"output: {store.url} holds the input {item.file.url}, which the run would replace: choose another"
+            )
+
+
+def _lies_in(url: str, store: Store) -> bool:
+    if store.is_local != ("://" not in url):
+        return False
+    if store.is_local:
+        return Path(store.url).resolve() in Path(url).resolve().parents
+    return url.startswith(store.url.rstrip("/") + "/")
 
 
 def reset_result(store: Store, plan: Plan) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.aggregates import Aggregate, aggregate
+from pipeline.aggregates import MOST_VALUES, OTHER, Aggregate, aggregate, merge
 from pipeline.plan import Step
 from pipeline.records import read_record
 from pipeline.shards import read_table
@@ -83,4 +83,13 @@ def _by_source(sources: list[str], text_bytes: np.ndarray, alive: np.ndarray) ->
         row["read"] += 1
         row["kept"] += kept
         row["kept_bytes"] += size * kept
-    return found
+    return bounded_sources(found)
+
+
+def bounded_sources(found: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """The largest sources and the rest as one, so that a field with a value per document does no harm."""
+    if len(found) <= MOST_VALUES:
+        return found
+    ordered = sorted(found, key=lambda source: (-found[source]["read"], source))
+    rest = merge(found[source] for source in ordered[MOST_VALUES:])
+    return {source: found[source] for source in ordered[:MOST_VALUES]} | {OTHER: rest}

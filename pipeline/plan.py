@@ -1,8 +1,9 @@
 """The plan of a run: frozen data that says what will be done, not how. Equal hashes mean equal results."""
 
 import hashlib
+import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,10 @@ from pipeline.documents import PROVENANCE, RESERVED
 from pipeline.listing import Listed, check_fields, list_inputs
 from stages.contract import BatchStage, values_of
 from stages.errors import ConfigError
+from stages.model_files import sha256_of
 
+LIBRARIES = {"warc": ("fastwarc", "resiliparse")}
+"""Libraries beside pyarrow that decide what a format's records are."""
 CODE_VERSION = "2"
 """Changed whenever reading or writing would give other bytes for the same input."""
 
@@ -69,8 +73,18 @@ def make_plan(config: RunConfig) -> Plan:
         batch.append(step)
         upstream = digest({"step": step.hash, "thresholds": values_of(stage, filter=True)})
     shards = {"text_mb": config.shards.text_mb, "row_group_mb": config.shards.row_group_mb}
-    write = Step(len(batch) + 1, "write", digest({"version": CODE_VERSION, "upstream": upstream, "shards": shards}))
+    write = Step(
+        len(batch) + 1,
+        "write",
+        digest({"version": CODE_VERSION, "pyarrow": _versions(["pyarrow"]), "upstream": upstream, "shards": shards}),
+    )
     return Plan(config, tuple(inputs), read, tuple(batch), write)
+
+
+def changed_inputs(plan: Plan) -> list[str]:
+    """Files that are no longer what the plan listed."""
+    now = {item.file.url: item for item in list_inputs(plan.config.input)}
+    return [item.file.url for item in plan.inputs if now.get(item.file.url) != item]
 
 
 def digest(facts: Mapping[str, object]) -> str:
@@ -91,14 +105,14 @@ def checksum(path: Path) -> str:
 
 @lru_cache
 def _checksum(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def _read_facts(config: RunConfig, inputs: list[Listed]) -> dict[str, object]:
     settings = config.input
     return {
         "version": CODE_VERSION,
+        "libraries": _versions(("pyarrow", *(name for item in inputs for name in LIBRARIES.get(item.file.format, ())))),
         "files": [(item.file.url, item.file.format, item.file.size, item.mark) for item in inputs],
         "names": (settings.text, settings.id, settings.source),
         "max_document_mb": settings.max_document_mb,
@@ -111,10 +125,16 @@ def _stage_facts(stage: BatchStage, upstream: str) -> dict[str, object]:
     return {
         "name": stage.name,
         "version": stage.version,
+        "libraries": _versions(stage.libraries),
         "settings": values_of(stage, filter=False),
         "models": {role: checksum(path) for role, path in stage.models().items()},
         "upstream": upstream,
     }
+
+
+def _versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Versions of the libraries that decide a step's content; a step never mixes what two versions said."""
+    return {name: importlib.metadata.version(name) for name in sorted(set(libraries))}
 
 
 def _check_chain(stages: tuple[BatchStage, ...]) -> None:

@@ -65,7 +65,9 @@ class SplitRecord:
 def finished_read(task: ReadTask) -> SplitRecord | None:
     """The record of a task that is done already, if its files are there."""
     record = read_record(task.store, task.record_name, SplitRecord)
-    return record if record and all(is_there(task.store, shard) for shard in record.shards) else None
+    if record is None or not all(is_there(task.store, shard) for shard in record.shards):
+        return None
+    return record if not record.quarantine or task.store.exists(record.quarantine) else None
 
 
 def read_split(task: ReadTask, tick: Tick) -> SplitRecord:
@@ -122,7 +124,7 @@ def _write_shards(task: ReadTask, documents: Iterator[Document], tick: Tick) -> 
         first = next(documents, None)
         if first is None and number:
             return
-        name = f"{task.directory}/shard-{task.index:05d}-{number:05d}.parquet"
+        name = f"{task.directory}/shard-{task.index:07d}-{number:05d}.parquet"
         rest = itertools.chain([] if first is None else [first], documents)
         with task.store.create(name) as sink:
             rows, text_bytes = _fill(sink, rest, task.shard_bytes, tick)
@@ -132,22 +134,27 @@ def _write_shards(task: ReadTask, documents: Iterator[Document], tick: Tick) -> 
 def _fill(sink: HashedFile, documents: Iterator[Document], shard_bytes: int, tick: Tick) -> tuple[int, int]:
     rows = text_bytes = 0
     with ShardWriter(sink, SCHEMA, ROW_GROUP_BYTES, level=1) as writer:
-        while text_bytes < shard_bytes and (held := _take(documents)):
+        while text_bytes < shard_bytes and (held := _take(documents, min(_BATCH_BYTES, shard_bytes))):
             held_bytes = sum(document.text_bytes for document in held)
-            writer.write(as_batch(held), held_bytes)
+            writer.write(as_batch(held), sum(map(_size, held)))
             rows, text_bytes = rows + len(held), text_bytes + held_bytes
             tick(len(held), held_bytes)
     return rows, text_bytes
 
 
-def _take(documents: Iterator[Document]) -> list[Document]:
+def _size(document: Document) -> int:
+    """Bytes of text and metadata, about: either can be the large one, and both are held in memory."""
+    return document.text_bytes + len(document.metadata)
+
+
+def _take(documents: Iterator[Document], most_bytes: int) -> list[Document]:
     """The next documents, until there are enough of them for a batch."""
     held: list[Document] = []
     size = 0
     for document in documents:
         held.append(document)
-        size += document.text_bytes
-        if len(held) >= BATCH_ROWS or size >= _BATCH_BYTES:
+        size += _size(document)
+        if len(held) >= BATCH_ROWS or size >= most_bytes:
             break
     return held
 

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,12 @@ from pipeline.storage import Store
 MEMORY = "1GB"
 """What DuckDB may use; beyond it, it spills into the run directory or the system's temporary directory."""
 
+_SPILL = "steps/spill"
+_COUNT = "SELECT count(*) - count(DISTINCT id) FROM read_parquet(?, hive_partitioning = false)"
 _QUERY = """
     WITH ids AS (
         SELECT id, url, line, "offset", parse_filename(filename) AS shard, file_row_number AS row
-        FROM read_parquet(?, filename = true, file_row_number = true)
+        FROM read_parquet(?, filename = true, file_row_number = true, hive_partitioning = false)
     ), repeated AS (SELECT id FROM ids GROUP BY id HAVING count(*) > 1)
     SELECT shard, row, id, url, line, "offset" FROM ids SEMI JOIN repeated USING (id)
     QUALIFY row_number() OVER (PARTITION BY id ORDER BY shard, row) > 1
@@ -41,26 +43,38 @@ class Repeated:
         return sum(map(len, self.rows.values()))
 
 
-def quarantine_repeated(store: Store, directory: str, shards: Sequence[FileRecord]) -> Repeated:
+def quarantine_repeated(
+    store: Store, directory: str, shards: Sequence[FileRecord], check: Callable[[int], None]
+) -> Repeated:
     """Find the rows that repeat an id, or the record of them; the first with an id in input order is not one of them.
 
-    Needs memory for ids alone, and bounded.
+    `check` is called with their number before they are collected, so that the error budget can stop a field that is no
+    id at all. Needs memory for ids alone, and bounded.
     """
     record_name = f"{directory}/records/repeated.json"
     record = read_record(store, record_name, Repeated)
     if record is None:
+        check(_count(store, shards))
         record = _find(store, directory, shards)
+        store.remove(_SPILL)
         store.write_json(record_name, record)
     return record
+
+
+def _count(store: Store, shards: Sequence[FileRecord]) -> int:
+    row = _connected(store).execute(_COUNT, [[store.path(shard.name) for shard in shards]]).fetchone()
+    return int(row[0])
+
+
+def _connected(store: Store) -> Any:
+    return connect(store, store.path(_SPILL) if store.is_local else "")
 
 
 def _find(store: Store, directory: str, shards: Sequence[FileRecord]) -> Repeated:
     name = f"{directory}/quarantine-repeated.parquet"
     rows: dict[str, list[int]] = defaultdict(list)
     with Quarantine(store, name, "read") as quarantine:
-        found = connect(store, store.path("steps") if store.is_local else "").execute(
-            _QUERY, [[store.path(shard.name) for shard in shards]]
-        )
+        found = _connected(store).execute(_QUERY, [[store.path(shard.name) for shard in shards]])
         while batch := found.fetchmany(1024):
             for shard, row, id_, url, line, offset in batch:
                 rows[f"{directory}/{shard}"].append(row)

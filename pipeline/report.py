@@ -7,6 +7,7 @@ import orjson
 
 from pipeline.aggregates import OTHER, merge
 from pipeline.manifest import Finished, manifest_of
+from pipeline.outcomes import bounded_sources
 from pipeline.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from pipeline.shards import read_table
 from pipeline.storage import Store
@@ -111,7 +112,7 @@ def histogram(counts: dict[str, int], kept: dict[str, int], bins: int = 20) -> l
 
 def _sources(finished: Finished) -> dict[str, dict[str, int]]:
     sources = sorted({source for outcome in finished.outcomes for source in outcome.by_source})
-    return {s: merge(o.by_source[s] for o in finished.outcomes if s in o.by_source) for s in sources}
+    return bounded_sources({s: merge(o.by_source[s] for o in finished.outcomes if s in o.by_source) for s in sources})
 
 
 def _quarantine_places(store: Store) -> list[dict[str, Any]]:

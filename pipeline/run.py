@@ -2,19 +2,20 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from rich.console import Console
 
-from pipeline.aggregates import merge
 from pipeline.config import RunConfig
 from pipeline.engines import Engine, Tick
-from pipeline.ledger import REPEATED, check_budget, check_kept, check_read, ledger_of
+from pipeline.ledger import REPEATED, check_budget, check_kept, check_read, check_written, ledger_of
 from pipeline.lock import locked
-from pipeline.manifest import Finished, reset_result, write_manifest
+from pipeline.manifest import NAME as MANIFEST
+from pipeline.manifest import Finished, check_output, reset_result, write_manifest
 from pipeline.outcomes import Outcome, ShardTask, finished_outcome, process_shard
-from pipeline.plan import Plan, make_plan
+from pipeline.plan import Plan, changed_inputs, make_plan
 from pipeline.progress import StepProgress, step_progress
 from pipeline.quarantine import merge_quarantine
 from pipeline.reading import SplitRecord, finished_read, read_split
@@ -40,6 +41,7 @@ def run(config: RunConfig, engine: Engine, console: Console) -> Finished:
     began = time.monotonic()
     plan = make_plan(config)
     store = Store(config.output)
+    check_output(store, plan)
     with locked(store):
         store.sweep()
         reset_result(store, plan)
@@ -55,6 +57,8 @@ class _Run:
     began: float
     quarantines: list[str] = dataclasses.field(default_factory=list)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    worked: bool = False
+    """Whether any task was left to do."""
 
     def go(self) -> Finished:
         try:
@@ -64,6 +68,7 @@ class _Run:
             ledger = ledger_of(splits, outcomes)
             self._check_budget(ledger.quarantined, ledger.read)
             parts = self._write(shards, outcomes)
+            check_written(ledger, parts)
             check_kept(ledger)
         except InputError:
             merge_quarantine(self.store, self.quarantines)
@@ -71,36 +76,52 @@ class _Run:
         merge_quarantine(self.store, self.quarantines)
         self.seconds["total"] = round(time.monotonic() - self.began, 3)
         finished = Finished(self.plan, self.engine.name, ledger, splits, outcomes, parts, self.seconds)
+        if not self.worked and self.store.exists(MANIFEST):
+            return finished
         write_report(self.store, finished)
         write_manifest(self.store, finished)
         return finished
 
     def _read(self) -> list[SplitRecord]:
-        so_far: list[SplitRecord] = []
+        bad: Counter[str] = Counter()
+        read = 0
 
         def take(record: SplitRecord, progress: StepProgress) -> None:
-            so_far.append(record)
+            nonlocal read
             self.quarantines += [record.quarantine] if record.quarantine else []
-            progress.note = _noted("quarantined", sum(sum(split.quarantined.values()) for split in so_far))
-            read = sum(split.read for split in so_far)
+            bad.update(record.quarantined)
+            read += record.read
+            progress.note = _noted("quarantined", bad.total())
             if read >= _EARLY_RECORDS:
-                self._check_budget(merge(split.quarantined for split in so_far), read)
+                self._check_budget(bad, read)
 
         tasks = read_tasks(self.plan, self.store)
         splits = self._map("read", tasks, finished_read, read_split, take)
-        bad, read = merge(split.quarantined for split in splits), sum(split.read for split in splits)
         check_read(bad, read)
         self._check_budget(bad, read)
+        self._check_inputs()
         return splits
+
+    def _check_inputs(self) -> None:
+        """Raise InputError if an input file is not the one that was listed: its shards may hold both or neither."""
+        if self.worked and (changed := changed_inputs(self.plan)):
+            self.store.remove(f"{self.plan.read.directory}/records")
+            raise InputError(
+                f"{changed[0]} changed while it was read ({len(changed)} files did): wait until the input is complete, "
+                "then run again"
+            )
 
     def _shards(self, splits: Sequence[SplitRecord]) -> list[Shard]:
         """All shards of the read step, with the rows that repeat an id marked."""
         files = [shard for split in splits for shard in split.shards]
         if not any(split.own_ids for split in splits):
             return [Shard(file) for file in files]
-        repeated = quarantine_repeated(self.store, self.plan.read.directory, files)
+        read = sum(split.read for split in splits)
+        repeated = quarantine_repeated(
+            self.store, self.plan.read.directory, files, lambda count: self._check_budget({REPEATED: count}, read)
+        )
+        self._check_budget({REPEATED: repeated.count}, read)
         self.quarantines += [repeated.quarantine] if repeated.quarantine else []
-        self._check_budget({REPEATED: repeated.count}, sum(split.read for split in splits))
         return [Shard(file, repeated.rows.get(file.name, ())) for file in files]
 
     def _process(self, shards: Sequence[Shard]) -> list[Outcome]:
@@ -120,8 +141,11 @@ class _Run:
     def _write(self, shards: Sequence[Shard], outcomes: Sequence[Outcome]) -> list[PartRecord]:
         sizes = self.plan.config.shards
         groups = plan_parts(shards, [outcome.kept_bytes for outcome in outcomes], int(sizes.text_mb * MB))
+        row_group_bytes = int(sizes.row_group_mb * MB)
         tasks = [
-            PartTask(self.store, self.plan.batch, index, group, self.plan.schema, int(sizes.row_group_mb * MB))
+            PartTask(
+                self.store, self.plan.batch, self.plan.write.directory, index, group, self.plan.schema, row_group_bytes
+            )
             for index, group in enumerate(groups)
         ]
         return self._map("write", tasks, finished_part, write_part, lambda record, progress: None)
@@ -137,6 +161,7 @@ class _Run:
         """Results of all tasks in their order: those found finished, and the rest run by the engine."""
         results = {index: result for index, task in enumerate(tasks) if (result := finished(task)) is not None}
         left = [index for index in range(len(tasks)) if index not in results]
+        self.worked = self.worked or bool(left)
         with step_progress(self.console, name, len(tasks)) as progress:
             for result in results.values():
                 take(result, progress)
@@ -148,7 +173,7 @@ class _Run:
         self.seconds[name] = round(progress.seconds, 3)
         return [results[index] for index in range(len(tasks))]
 
-    def _check_budget(self, bad: dict[str, int], read: int) -> None:
+    def _check_budget(self, bad: Mapping[str, int], read: int) -> None:
         check_budget(bad, read, self.plan.config.input.max_bad_fraction)
 
 

@@ -6,6 +6,7 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.storage import Store
@@ -59,15 +60,22 @@ class ShardWriter:
 
 
 def pieces(batch: pa.RecordBatch, most_bytes: int) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Slices of at most `most_bytes` of text each (or one row), by the column `text_bytes`; with their bytes."""
+    """Slices of at most `most_bytes` of text and metadata each (or one row); with those bytes."""
     begin = held = 0
-    for row, size in enumerate(batch.column("text_bytes").to_pylist()):
+    for row, size in enumerate(_row_bytes(batch)):
         if row > begin and held + size > most_bytes:
             yield batch.slice(begin, row - begin), held
             begin, held = row, 0
         held += size
     if batch.num_rows:
         yield batch.slice(begin), held
+
+
+def _row_bytes(batch: pa.RecordBatch) -> list[int]:
+    sizes = batch.column("text_bytes")
+    if "metadata" in batch.schema.names:
+        sizes = pc.add(sizes, pc.binary_length(batch.column("metadata")).cast(pa.int64()))
+    return list(sizes.to_pylist())
 
 
 def write_table(store: Store, name: str, table: pa.Table) -> None:

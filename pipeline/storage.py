@@ -18,6 +18,8 @@ import orjson
 import xxhash
 
 TEMPORARY = ".tmp-"
+OWNED = ("steps", "data", "dropped", "quarantine")
+"""Directories of a run that Tamis makes and removes."""
 
 
 class HashedFile:
@@ -134,8 +136,10 @@ class Store:
     def sweep(self) -> None:
         """Remove temporary files that killed processes left. Only for the holder of the run's lock."""
         if self.is_local:
-            for left in Path(self.url).rglob(f"{TEMPORARY}*"):
-                left.unlink(missing_ok=True)
+            root = Path(self.url)
+            for place in (root, *_directories(root)):
+                for left in place.glob(f"{TEMPORARY}{'[0-9a-f]' * 32}"):
+                    left.unlink(missing_ok=True)
 
     def _list_remote(self, name: str) -> list[str]:
         try:
@@ -143,6 +147,12 @@ class Store:
         except FileNotFoundError:
             return []
         return [str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in entries]
+
+
+def _directories(root: Path) -> Iterator[Path]:
+    for name in OWNED:
+        yield root / name
+        yield from (path for path in (root / name).rglob("*") if path.is_dir())
 
 
 @contextlib.contextmanager

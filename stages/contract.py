@@ -28,6 +28,8 @@ class BatchStage(Protocol):
     """Module name, YAML key and drop reason at once."""
     version: ClassVar[str]
     """Changed whenever the same settings and models would give other annotations."""
+    libraries: ClassVar[tuple[str, ...]]
+    """Distributions whose version changes what the stage answers; their versions enter the step's hash."""
     reads: ClassVar[tuple[str, ...]]
     """Columns that the function returned by `open()` needs."""
 

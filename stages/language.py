@@ -55,6 +55,7 @@ class Language:
 
     name: ClassVar[str] = "language"
     version: ClassVar[str] = "1"
+    libraries: ClassVar[tuple[str, ...]] = ("fasttext-community", "pycld2", "langcodes")
     reads: ClassVar[tuple[str, ...]] = ("text",)
 
     members: tuple[str, ...] = setting(MEMBERS, "identifiers to ask: fasttext, cld2 or both")

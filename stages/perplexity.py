@@ -70,6 +70,7 @@ class Perplexity:
 
     name: ClassVar[str] = "perplexity"
     version: ClassVar[str] = "1"
+    libraries: ClassVar[tuple[str, ...]] = ("kenlm",)
     reads: ClassVar[tuple[str, ...]] = ("text", "lang")
 
     model: str = setting("default", "default, or a directory with files such as en.harmful.klm, en.background.klm")

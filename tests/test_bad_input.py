@@ -136,7 +136,7 @@ def test_the_error_budget_stops_a_run_that_can_go_on(tmp_path: Path) -> None:
     with pytest.raises(TooManyBadRecords, match=r"3 of 33 records \(9.1%\).*invalid_json 3"):
         go(config)
     assert [place["line"] for place in _places(tmp_path)] == [1, 2, 3]
-    shard = next((tmp_path / "run").glob("steps/00-read-*/shard-00000-00000.parquet"))
+    shard = next((tmp_path / "run").glob("steps/00-read-*/shard-0000000-00000.parquet"))
     before = shard.stat().st_mtime_ns
     assert go(config, "input.max_bad_fraction=0.1").ledger.kept == 30
     assert shard.stat().st_mtime_ns == before

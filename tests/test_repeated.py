@@ -52,7 +52,7 @@ def expected(directory: str, ids: Ids) -> tuple[dict[str, tuple[int, ...]], list
 def check(store: Store, ids: Ids) -> None:
     directory = f"steps/00-read-{uuid.uuid4().hex}"
     shards = write(store, directory, ids)
-    found = quarantine_repeated(store, directory, shards)
+    found = quarantine_repeated(store, directory, shards, lambda count: None)
     rows, places = expected(directory, ids)
     assert (found.rows, found.count) == (rows, len(places))
     assert bool(found.quarantine) == bool(places)
@@ -62,7 +62,7 @@ def check(store: Store, ids: Ids) -> None:
         assert {(r["reason"], r["step"], r["count"]) for r in table} == {("repeated_id", "read", 1)}
     for record in shards:
         store.remove(record.name)
-    assert quarantine_repeated(store, directory, shards) == found, "it is found once and recorded"
+    assert quarantine_repeated(store, directory, shards, lambda count: None) == found, "it is found once and recorded"
 
 
 IDS = st.lists(st.lists(st.sampled_from(["a", "b", "c", "d", "", "A", "é", "a "]), max_size=8), min_size=1, max_size=4)

@@ -7,7 +7,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from stages.errors import NothingKept
+from pipeline import run as run_module
+from pipeline.config import RunConfig
+from pipeline.plan import Plan
+from stages.errors import ConfigError, InputError, NothingKept
 from tests.runs import documents, fingerprint, go, tamis, write_config, write_jsonl
 
 KEEP = [{"language": {"keep": ["en", "de", "fr"]}}]
@@ -160,3 +163,69 @@ def test_the_command_prints_the_ledger(tmp_path: Path, corpus: list[Path]) -> No
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("read 1,543 = kept ")
     assert "  language: " in done.stdout
+
+
+def test_a_directory_of_others_is_never_written_to(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "project/data/mine.jsonl", documents(5))
+    notes = tmp_path / "project/records/notes.txt"
+    notes.parent.mkdir()
+    notes.touch()
+    with pytest.raises(ConfigError, match="no run directory of Tamis"):
+        go(write_config(tmp_path / "c.yaml", [path], tmp_path / "project"))
+    assert path.exists()
+    assert notes.exists()
+    assert sorted(entry.name for entry in (tmp_path / "project").iterdir()) == ["data", "records"]
+
+
+def test_a_run_is_never_its_own_input(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", documents(5))
+    go(write_config(tmp_path / "c.yaml", [path], tmp_path / "run"))
+    part = tmp_path / "run/data/part-00000.parquet"
+    with pytest.raises(ConfigError, match="holds the input"):
+        go(write_config(tmp_path / "d.yaml", [part], tmp_path / "run"))
+    assert part.exists()
+
+
+def test_an_input_that_changes_while_it_is_read_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", documents(20))
+    config = write_config(tmp_path / "c.yaml", [path], tmp_path / "run", stages=[])
+    make = run_module.make_plan
+
+    def changed_after_listing(config: RunConfig) -> Plan:
+        plan = make(config)
+        write_jsonl(path, documents(3))
+        return plan
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "make_plan", changed_after_listing)
+        with pytest.raises(InputError, match="changed while it was read"):
+            go(config)
+    assert go(config).ledger.read == 3
+
+
+def test_names_like_partitions_in_the_output_mean_nothing(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", documents(20))
+    finished = go(write_config(tmp_path / "c.yaml", [path], tmp_path / "id=5" / "lang=de"))
+    assert finished.ledger.quarantined == {}
+    assert finished.ledger.read == 20
+
+
+def test_large_metadata_and_many_sources_stay_bounded(tmp_path: Path) -> None:
+    rows = [{"text": f"Text number {n}.", "source": f"site-{n}", "html": "x" * 40_000} for n in range(1500)]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    finished = go(write_config(tmp_path / "c.yaml", [path], tmp_path / "run", stages=[], shards={"row_group_mb": 4}))
+    assert finished.ledger.kept == 1500
+    assert len(finished.outcomes[0].by_source) == 1001
+    assert pq.ParquetFile(tmp_path / "run/data/part-00000.parquet").num_row_groups >= 15
+    assert (tmp_path / "run/report.html").stat().st_size < 100_000
+
+
+def test_where_little_is_kept_parts_do_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    path = write_jsonl(
+        tmp_path / "a.jsonl",
+        [*documents(3000), {"id": "ja", "text": "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0\u3067\u3059\u3002"}],
+    )
+    sizes = {"input": {"split_mb": 0.05}, "shards": {"text_mb": 0.05}}
+    finished = go(write_config(tmp_path / "c.yaml", [path], tmp_path / "run", **sizes), "language.keep=[ja]")
+    assert finished.ledger.kept == 1
+    assert len(finished.parts) > 2

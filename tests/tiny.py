@@ -16,6 +16,7 @@ class Length:
 
     name: ClassVar[str] = "length"
     version: ClassVar[str] = "1"
+    libraries: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[str, ...]] = ("text",)
 
     unit: int = setting(1, "characters per count")
@@ -47,6 +48,7 @@ class Echo:
 
     name: ClassVar[str] = "echo"
     version: ClassVar[str] = "1"
+    libraries: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[str, ...]] = ("length", "text")
 
     fail_on: str = setting("", "texts that hold this raise an error")

@@ -19,6 +19,9 @@ from stages.errors import Interrupted, RunLocked
 LEASE_S = 60.0
 """On an object store: seconds after which a lock that was not renewed counts as left behind."""
 LEASE = "lock.json"
+SETTLE_S = 1.0
+"""On an object store: seconds between writing a lock and looking whose it is; longer than a write takes."""
+_LOG = logging.getLogger("tamis.lock")
 
 
 @contextlib.contextmanager
@@ -51,7 +54,7 @@ def _file_lock(store: Store) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lease(store: Store) -> Iterator[None]:
-    found = store.read_json(_LEASE)
+    found = store.read_json(LEASE)
     if _is_fresh(found):
         raise _held(store, str(found.get("holder", "")))
     lease = _Lease(store)
@@ -59,6 +62,9 @@ def _lease(store: Store) -> Iterator[None]:
     try:
         with lease.renewed():
             yield
+    except Interrupted:
+        if not lease.lost:
+            raise
     finally:
         lease.give_back()
     if lease.lost:
@@ -80,40 +86,36 @@ class _Lease:
         """Write it, wait for others who do the same, and look who won. Raises RunLocked if it was another."""
         self._write()
         time.sleep(SETTLE_S)
-        found = self._store.read_json(_LEASE)
+        found = self._store.read_json(LEASE)
         if not self._is_mine(found):
             raise _held(self._store, str(found.get("holder", "")) if isinstance(found, dict) else "")
 
     @contextlib.contextmanager
     def renewed(self) -> Iterator[None]:
-        """Renew it in a thread; if it is lost, the block is ended with RunLocked."""
+        """Renew it in a thread, which interrupts the block if the lease is lost."""
         done = threading.Event()
         thread = threading.Thread(target=self._keep, args=(done,), daemon=True)
         thread.start()
         try:
             yield
-        except Interrupted:
-            if self.lost:
-                raise self.lost from None
-            raise
         finally:
             done.set()
             thread.join()
 
     def give_back(self) -> None:
         """Remove it, unless it is another's."""
-        if self._is_mine(self._store.read_json(_LEASE)):
-            self._store.remove(_LEASE)
+        if self._is_mine(self._store.read_json(LEASE)):
+            self._store.remove(LEASE)
 
     def _keep(self, done: threading.Event) -> None:
         while not done.wait(LEASE_S / 4):
             try:
                 self._renew(done)
-            except Exception as error:  # noqa: BLE001 - the next try is near, and the lease outlives three that fail
+            except Exception as error:  # the next try is near, and the lease outlives three that fail
                 _LOG.warning("cannot renew the lock of %s, trying again: %s", self._store.url, error)
 
     def _renew(self, done: threading.Event) -> None:
-        found = self._store.read_json(_LEASE)
+        found = self._store.read_json(LEASE)
         if found is None or self._is_mine(found):
             self._write()
             return
@@ -124,7 +126,7 @@ class _Lease:
 
     def _write(self) -> None:
         holder = {"holder": _me(), "host": socket.gethostname(), "pid": os.getpid(), "token": self._token}
-        self._store.write_json(_LEASE, {**holder, "renewed": time.time()})
+        self._store.write_json(LEASE, {**holder, "renewed": time.time()})
 
     def _is_mine(self, found: Any) -> bool:
         return isinstance(found, dict) and found.get("token") == self._token

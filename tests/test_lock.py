@@ -1,5 +1,6 @@
 """One writer per run directory; the lock ends with its holder."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 from pipeline import lock
 from pipeline.lock import LEASE_S, locked
 from pipeline.storage import Store
-from stages.errors import RunLocked
+from stages.errors import Interrupted, RunLocked
 
 HOLD = """
 import sys
@@ -68,6 +69,18 @@ def test_an_error_inside_ends_the_lock(tmp_path: Path) -> None:
         locked(Store(str(tmp_path))).__enter__()
 
 
+@pytest.fixture(autouse=True)
+def settled_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settle time of a lease is for slow networks."""
+    monkeypatch.setattr(lock, "SETTLE_S", 0.05)
+
+
+@pytest.fixture
+def memory() -> Store:
+    """An empty run directory on a store without a lock of the system."""
+    return Store(f"memory://{uuid.uuid4().hex}")
+
+
 @pytest.fixture
 def remote(s3_url: str) -> Store:
     """An empty run directory on S3."""
@@ -106,17 +119,93 @@ def test_a_damaged_lease_is_taken(remote: Store, content: bytes) -> None:
 
 
 def test_a_lease_is_renewed_while_its_holder_lives(remote: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    renewed = threading.Event()
-    times: list[float] = []
-
-    def write(store: Store, name: str, value: dict[str, float]) -> None:
-        times.append(value["renewed"])
-        if len(times) == 3:
-            renewed.set()
-
-    monkeypatch.setattr(lock, "LEASE_S", 0.04)
-    monkeypatch.setattr(Store, "write_json", write)
+    monkeypatch.setattr(lock, "LEASE_S", 0.4)
     with locked(remote):
-        assert renewed.wait(10)
-    assert times == sorted(times)
-    assert times[0] < times[2]
+        first = remote.read_json("lock.json")
+        end = time.monotonic() + 10
+        while remote.read_json("lock.json")["renewed"] == first["renewed"] and time.monotonic() < end:
+            time.sleep(0.05)
+        later = remote.read_json("lock.json")
+    assert later["renewed"] > first["renewed"]
+    assert later["token"] == first["token"]
+
+
+def test_of_two_starts_at_once_one_goes_on(memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "SETTLE_S", 0.3)
+    monkeypatch.setattr(lock, "_is_fresh", lambda found: False)
+    gate, won, lost = threading.Barrier(2), [], []
+
+    def start(number: int) -> None:
+        gate.wait()
+        try:
+            with locked(memory):
+                won.append(number)
+                time.sleep(0.6)
+        except RunLocked as error:
+            lost.append(error)
+
+    threads = [threading.Thread(target=start, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(lost)) == (1, 1)
+    assert not memory.exists("lock.json")
+
+
+def test_a_lost_lease_ends_the_run_and_stays_with_its_holder(memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "LEASE_S", 0.2)
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)
+    thief = {"holder": "process 1 on elsewhere", "token": "other", "renewed": time.time() + 60}
+
+    def run() -> None:
+        with locked(memory):
+            memory.write_json("lock.json", thief)
+            time.sleep(0.3)
+
+    with pytest.raises(RunLocked, match="process 1 on elsewhere"):
+        run()
+    assert memory.read_json("lock.json") == thief
+
+
+def test_a_lost_lease_interrupts_the_work(memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "LEASE_S", 0.2)
+
+    def interrupted(number: int, frame: object) -> None:
+        raise Interrupted
+
+    def run() -> None:
+        with locked(memory):
+            memory.write_json("lock.json", {"token": "other", "renewed": time.time() + 60})
+            time.sleep(20)
+
+    before = signal.signal(signal.SIGTERM, interrupted)
+    begin = time.monotonic()
+    try:
+        with pytest.raises(RunLocked, match="another process"):
+            run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert time.monotonic() - begin < 10
+
+
+def test_renewing_outlives_any_error(
+    memory: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lock, "LEASE_S", 0.2)
+    written = Store.write_json
+    failures = iter([None, ValueError("no connection"), RuntimeError("no session")])
+
+    def write(store: Store, name: str, value: object) -> None:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        written(store, name, value)
+
+    monkeypatch.setattr(Store, "write_json", write)
+    with locked(memory):
+        first = memory.read_json("lock.json")["renewed"]
+        end = time.monotonic() + 10
+        while memory.read_json("lock.json")["renewed"] == first and time.monotonic() < end:
+            time.sleep(0.02)
+        assert memory.read_json("lock.json")["renewed"] > first
+    assert "no session" in caplog.text

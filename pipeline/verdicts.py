@@ -59,9 +59,14 @@ def judge(store: Store, steps: tuple[Step, ...], shard: Shard, tick: Tick) -> Ve
     alive[list(shard.repeated)] = False
     verdict = Verdict(alive, _nones(rows), _nones(rows), _no_columns(rows), [], [])
     for step in steps:
+        tick = tick if step is steps[0] else _no_tick  # each document counts once
         record = ensure_sidecar(store, step, Reaching(shard.file, verdict.alive, verdict.columns), tick)
         _apply(verdict, cast(BatchStage, step.stage), record, load_sidecar(store, record))
     return verdict
+
+
+def _no_tick(documents: int, text_bytes: int) -> None:
+    """Progress that was counted already."""
 
 
 def _apply(verdict: Verdict, stage: BatchStage, record: SidecarRecord, sidecar: pa.Table) -> None:

@@ -9,7 +9,7 @@ from stages.errors import ConfigError
 if TYPE_CHECKING:
     from stages.contract import BatchStage
 
-NAMES: tuple[str, ...] = ("language",)
+NAMES: tuple[str, ...] = ("language", "perplexity")
 """All stages, in the order in which a run usually chains them."""
 
 

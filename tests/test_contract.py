@@ -37,7 +37,8 @@ def stage(request: pytest.FixtureRequest) -> BatchStage:
 
 
 def batch(texts: list[str]) -> pa.RecordBatch:
-    columns = {"id": [f"d{n}" for n in range(len(texts))], "text": texts}
+    languages = ["en" if n % 2 else "xx" for n in range(len(texts))]
+    columns = {"id": [f"d{n}" for n in range(len(texts))], "text": texts, "lang": pa.array(languages, pa.string())}
     return pa.RecordBatch.from_pydict({name: pa.array(values, pa.string()) for name, values in columns.items()})
 
 

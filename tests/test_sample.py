@@ -13,6 +13,8 @@ import pyarrow as pa
 import pycld2
 import pytest
 
+from pipeline.config import InputConfig
+from pipeline.listing import list_inputs
 from pipeline.sample import LISTING_NAME, SOURCES, SampleSource, assemble
 from pipeline.sample.catalogues import messages, read_catalogue
 from pipeline.sample.documents import Document, Unreadable, grouped, read_all
@@ -113,6 +115,8 @@ def test_listing_tells_counts_licences_and_versions(sample: Sample) -> None:
 def test_chosen_sources_alone_are_written_and_a_second_call_adds_to_the_listing(tmp_path: Path) -> None:
     assert [summary.name for summary in assemble(tmp_path, ["python_docs"])] == ["python_docs"]
     assert set(contents(tmp_path)) == {"python_docs.jsonl.zst", LISTING_NAME}
+    as_input = list_inputs(InputConfig(paths=(str(tmp_path),)))
+    assert [item.file.url for item in as_input] == [f"{tmp_path}/python_docs.jsonl.zst"]
     assemble(tmp_path, ["python_code", "python_code"])
     listing = orjson.loads((tmp_path / LISTING_NAME).read_bytes())
     assert [entry["name"] for entry in listing["sources"]] == ["python_code", "python_docs"]

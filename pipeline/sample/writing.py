@@ -16,7 +16,9 @@ from pipeline.sample.locate import locate
 from pipeline.sample.sources import Source, chosen
 from stages.errors import ConfigError
 
-LISTING_NAME = "LISTING.json"
+LISTING_NAME = "_LISTING.json"
+"""The underscore keeps it from being read as input when the folder is."""
+
 LISTING_FORMAT = 1
 
 _LEVEL = 3
@@ -42,7 +44,7 @@ class SampleSource:
 
 
 def assemble(output: Path, sources: Sequence[str] = ()) -> list[SampleSource]:
-    """Write `SOURCE.jsonl.zst` for each source, all if none are named, and `LISTING.json`, into the folder `output`.
+    """Write `SOURCE.jsonl.zst` for each source, all if none are named, and `_LISTING.json`, into the folder `output`.
 
     Each line holds id (`SOURCE/KEY`, stable), text, source, package, licence, and what the package declares of it
     (title, language, ...). Lines are ordered by id. The same package versions give the same bytes. A file appears

@@ -16,25 +16,6 @@ from stages.ngram_models import read_card
 from tests.runs import tamis, write_jsonl
 
 WORDS = ["the", "quiet", "river", "runs", "past", "an", "old", "mill", "and", "under", "a", "bridge", "toward", "sea"]
-    "the",
-    "quiet",
-    "river",
-    "runs",
-    "past",
-    "the",
-    "old",
-    "mill",
-    "and",
-    "under",
-    "a",
-    "bridge",
-    "of",
-    "stone",
-    "toward",
-    "the",
-    "open",
-    "sea",
-]
 
 
 def _rows(count: int) -> list[dict[str, object]]:

@@ -38,9 +38,9 @@ fi
 
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
-"$venv/bin/python" -m pip download --quiet --no-deps --no-binary kenlm --dest "$work" "kenlm==$version"
+echo "kenlm==$version --hash=sha256:$sha256" >"$work/requirement"  # checked before anything of it runs
+"$venv/bin/python" -m pip download --quiet --no-deps --no-binary kenlm --dest "$work" --require-hashes -r "$work/requirement"
 sdist="$work/kenlm-$version.tar.gz"
-echo "$sha256  $sdist" | sha256sum --check --quiet
 
 if ! has_module; then
     echo "setup: building the Python module kenlm $version"

@@ -9,11 +9,13 @@ import os
 import random
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import InputConfig
 from pipeline.documents_of import documents_of
+from pipeline.formats import BadRecord
 from pipeline.where import parse_conditions
 
 ROOT = Path(__file__).parents[1]
@@ -139,26 +141,35 @@ def read(source: Source) -> list[str]:
     path = place / f"{source.path}.jsonl.zst"
     if not path.is_file():
         sys.exit(f"{path}: found no file; point TAMIS_DATA at the development data, and run `tamis sample`")
-    chosen, bad = parse_conditions(source.where), []
-    found = documents_of(InputConfig(paths=(str(path),)), bad.append)
+    chosen = parse_conditions(source.where)
+    found = documents_of(InputConfig(paths=(str(path),)), _stop)
     texts = [document.text[:_LONGEST_DOCUMENT] for document, fields in found if chosen(fields)]
     return [codecs.decode(text, "rot13") for text in texts] if source.rot13 else texts
+
+
+def _stop(record: BadRecord) -> None:
+    sys.exit(f"{record.place.url}: found a record that cannot be read ({record.reason}), expected the data as it came")
 
 
 def training_texts(source: Source, texts: list[str], seed: int) -> list[str]:
     """What of these records a model is trained on: all of them, or sentences drawn up to `source.characters`."""
     if source.short:
         return texts
-    sentences = [part.strip()[:_LONGEST_SENTENCE] for text in texts for part in _SENTENCE_END.split(text)]
-    sentences = [sentence for sentence in sentences if len(sentence) >= 20]
-    random.Random(seed).shuffle(sentences)
+    found = sentences(texts)
+    random.Random(seed).shuffle(found)
     total, taken = 0, []
-    for sentence in sentences:
+    for sentence in found:
         if total >= source.characters:
             break
         taken.append(sentence)
         total += len(sentence)
     return taken
+
+
+def sentences(texts: Iterable[str]) -> list[str]:
+    """The sentences and lines of texts, without those of fewer than 20 characters."""
+    parts = (part.strip()[:_LONGEST_SENTENCE] for text in texts for part in _SENTENCE_END.split(text))
+    return [part for part in parts if len(part) >= 20]
 
 
 def documents(source: Source, texts: list[str], count: int, seed: int) -> list[str]:

@@ -154,7 +154,7 @@ def _scores(
     found = sources.documents(source, texts, 300, SEED)
     batch = pa.RecordBatch.from_pydict({"text": found, "lang": [language] * len(found)})
     answer = Perplexity(model=str(models)).open()(batch)
-    return answer.column("harmful_ratio").drop_null().to_numpy().astype(np.float64)
+    return np.asarray(answer.column("harmful_ratio").drop_null(), dtype=np.float64)
 
 
 def calibrate(positive: Scores, negative: Scores, alarms: float, same_source: bool) -> Calibration:

@@ -7,7 +7,8 @@ import pytest
 from pipeline.training.unknown_words import pin_unknown
 from stages.errors import TamisError
 
-ARPA = "\\data\\\nngram 1=3\nngram 2=1\n\n\\1-grams:\n-1.5\t<unk>\t0\n-0.3\ta\t-0.1\n-0.2\t</s>\n\n\\2-grams:\n-0.4\ta </s>\n"
+HEAD = "\\data\\\nngram 1=3\nngram 2=1\n\n"
+ARPA = HEAD + "\\1-grams:\n-1.5\t<unk>\t0\n-0.3\ta\t-0.1\n-0.2\t</s>\n\n\\2-grams:\n-0.4\ta </s>\n"
 
 
 @pytest.mark.parametrize("line", ["-1.5\t<unk>\t0\n", "-1.5\t<unk>\n"])

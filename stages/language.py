@@ -81,7 +81,7 @@ class Language:
         if self.prefix < 0:
             raise ConfigError(f"language.prefix: found {self.prefix}, expected 0 (all) or a number of characters")
         if self.model != DEFAULT_MODEL and "fasttext" not in self.members:
-            raise ConfigError("language.model: found a fastText model, expected fasttext among the members that it is for")
+            raise ConfigError("language.model: found a fastText model, expected its member fasttext among the members")
         if self.mixed == "drop" and not self.mix:
             raise ConfigError("language.mixed: found drop with mix: false, expected mix: true, which finds the shares")
         check_codes("language.keep", self.keep)

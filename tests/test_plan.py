@@ -157,7 +157,10 @@ def test_a_column_is_added_once(second: Length) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"input__text": "txt"}, ["input.text", "'txt'", "did you mean 'text'?", "key, origin, text"]),
+        (
+            {"input__text": "txt"},
+            ["input.text", "first 2 records", "'txt'; did you mean 'text'?", "key, origin, text"],
+        ),
         ({"input__text": "zzz"}, ["input.text", "'zzz'. Fields found: key, origin, text"]),
         ({"input__id": "keys"}, ["input.id", "did you mean 'key'?"]),
         ({"input__source": "orgin"}, ["input.source", "did you mean 'origin'?"]),
@@ -204,9 +207,9 @@ def test_files_come_in_the_order_of_the_paths_and_sorted_in_a_glob(folder: Path)
 
 
 def test_a_directory_stands_for_the_files_in_it(folder: Path) -> None:
-    for name in ("d/b.jsonl", "d/a.txt", "d/.hidden.jsonl", "d/_SUCCESS", "d/below/c.jsonl"):
+    for name in ("d/b.jsonl", "d/a.txt", "d/.hidden.jsonl", "d/_SUCCESS", "d/below/c.jsonl", "d/_t/x.jsonl"):
         write(folder / name)
-    assert urls("d") == urls("d/") == ["d/a.txt", "d/b.jsonl"]
+    assert urls("d") == urls("d/") == ["d/a.txt", "d/b.jsonl", "d/below/c.jsonl"]
     (folder / "empty").mkdir()
     assert "nothing matches empty" in refused(InputError, input__paths=("empty",))
 

@@ -10,6 +10,7 @@ records(split: Split, names: FieldNames, max_bytes: int) -> Iterator[Record | Ba
 """
 
 import importlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -105,6 +106,11 @@ class Format(Protocol):
 def load(name: str) -> Format:
     """The module of a format, imported on first use, since some need heavy libraries."""
     return cast(Format, importlib.import_module(f"pipeline.formats.{name}"))
+
+
+def whole(file: InputFile) -> Split:
+    """One split with every record of a file."""
+    return load(file.format).splits(file, sys.maxsize)[0]
 
 
 def compression(url: str) -> str:

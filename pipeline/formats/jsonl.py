@@ -14,8 +14,11 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def splits(file: InputFile, split_bytes: int) -> list[Split]:
-    """Byte ranges of about `split_bytes`; a compressed file is one split, since it can only be read from its start."""
-    if compression(file.url):
+    """Byte ranges of about `split_bytes`; a compressed file is one split, since it can only be read from its start.
+
+    So is one of size 0: some web servers do not tell it.
+    """
+    if compression(file.url) or not file.size:
         return [Split(file, 0, -1)]
     count = max(1, round(file.size / split_bytes))
     cuts = [file.size * i // count for i in range(count + 1)]

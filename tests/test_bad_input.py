@@ -124,7 +124,7 @@ def test_nothing_read_explains_itself(tmp_path: Path) -> None:
 
 def test_a_wrong_field_name_fails_at_the_start(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", [{"content": "Some text.", "key": 1}])
-    with pytest.raises(ConfigError, match=r"no record has a field 'text'.*Fields found: content, key"):
+    with pytest.raises(ConfigError, match=r"none has a field 'text'.*Fields found: content, key"):
         go(_config(tmp_path, path))
     assert not (tmp_path / "run").exists()
 

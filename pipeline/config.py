@@ -47,9 +47,7 @@ class InputConfig:
 class ShardsConfig:
     """How to write the result."""
 
-    text_mb: float = setting(
-        256.0, "a shard holds about this much text (MB of UTF-8), never more unless one document is"
-    )
+    text_mb: float = setting(256.0, "a shard holds about this much text (MB of UTF-8)")
     row_group_mb: float = setting(64.0, "a row group holds at most this much text (MB of UTF-8)")
 
     def __post_init__(self) -> None:
@@ -70,6 +68,8 @@ class RunConfig:
     """Read at most this many documents, spread over the input files (0: all). Set by `--limit` alone."""
 
 
+MOST_LIMIT = 1_000_000_000
+"""The limit is a look at some documents."""
 TOP_LEVEL = ("input", "output", "seed", "stages", "shards")
 
 
@@ -140,6 +140,8 @@ def _plain(section: Any) -> dict[str, Any]:
 
 def _limited(config: RunConfig, limit: int) -> RunConfig:
     """A look at a few documents has a run directory of its own, so that it never touches a finished run."""
+    if limit > MOST_LIMIT:
+        raise ConfigError(f"--limit: found {limit}, expected at most {MOST_LIMIT:,}: leave it out to read everything")
     if limit <= 0:
         return config
     return dataclasses.replace(config, limit=limit, output=f"{config.output.rstrip('/')}.limit-{limit}")

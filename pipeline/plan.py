@@ -19,7 +19,7 @@ from stages.model_files import sha256_of
 
 LIBRARIES = {"warc": ("fastwarc", "resiliparse")}
 """Libraries beside pyarrow that decide what a format's records are."""
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Changed whenever reading or writing would give other bytes for the same input."""
 
 

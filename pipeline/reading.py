@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from pipeline.documents import PROVENANCE, RESERVED, Document, DocumentMaker, default_source
 from pipeline.formats import BadRecord, FieldNames, Record, Split, load
+from pipeline.listing import storage_errors
 from pipeline.quarantine import Quarantine
 from pipeline.records import FileRecord, file_record, is_there, read_record
 from pipeline.shards import BATCH_ROWS, ShardWriter
 from pipeline.storage import HashedFile, Store
-from stages.errors import InputError
 
 SCHEMA = pa.schema([*RESERVED, *PROVENANCE])
 """Columns of the shards that the read step writes."""
@@ -110,12 +110,8 @@ def _documents(task: ReadTask, quarantine: Quarantine, seen: _Seen) -> Iterator[
 def _records(task: ReadTask) -> Iterator[Record | BadRecord]:
     """A record has JSON around its text, so its bytes may be more than its text's: twice as many are let through."""
     url = task.split.file.url
-    try:
+    with storage_errors("read", url):
         yield from load(task.split.file.format).records(task.split, task.names, 2 * task.max_document_bytes)
-    except OSError as error:
-        raise InputError(
-            f"cannot read {url}: {error}. Mend access to it; the same command goes on from here"
-        ) from error
 
 
 def _write_shards(task: ReadTask, documents: Iterator[Document], tick: Tick) -> Iterator[FileRecord]:

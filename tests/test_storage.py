@@ -194,15 +194,19 @@ def test_files_and_directories_are_removed(store: Store) -> None:
 
 def test_sweep_removes_what_killed_processes_left_and_nothing_else(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    put(store, "a/b/salt.bin", b"1")
-    left = [tmp_path / f"{TEMPORARY}1", tmp_path / "a" / "b" / f"{TEMPORARY}2"]
-    for path in left:
+    put(store, "steps/b/salt.bin", b"1")
+    put(store, "mine/salt.bin", b"1")
+    unique = f"{TEMPORARY}{'0a' * 16}"
+    left = [tmp_path / unique, tmp_path / "steps" / "b" / unique]
+    others = [tmp_path / f"{TEMPORARY}mine", tmp_path / "mine" / unique]
+    for path in (*left, *others):
         path.write_bytes(b"half")
-    assert store.names("a/b") == ["salt.bin"]
-    assert store.names("") == ["a"]
+    assert store.names("steps/b") == ["salt.bin"]
+    assert store.names("") == ["mine", "steps"]
     store.sweep()
     assert not any(path.exists() for path in left)
-    assert get(store, "a/b/salt.bin") == b"1"
+    assert all(path.exists() for path in others)
+    assert get(store, "steps/b/salt.bin") == b"1"
 
 
 def test_json_comes_back_with_sorted_keys(store: Store) -> None:

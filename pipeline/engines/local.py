@@ -98,7 +98,7 @@ class LocalEngine:
             broken = any(_is_lost(future) for future in done)
         if not broken:
             return done
-        self._retire()
+        self._retire_broken()
         return list(work.running)
 
     def _ready(self) -> ProcessPoolExecutor:
@@ -108,10 +108,17 @@ class LocalEngine:
         return self._pool
 
     def _retire(self) -> None:
-        """Give up a broken pool; the next task starts a new one."""
+        """Give up the pool; the next task starts a new one."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _retire_broken(self) -> None:
+        """Give up a broken pool. A worker that was just being started when it broke is one that the pool forgets to end
+        and then waits for without end (CPython 3.11), so all workers are ended here."""
+        for child in multiprocessing.active_children():
+            child.kill()
+        self._retire()
 
     def __enter__(self) -> "LocalEngine":
         return self
@@ -120,9 +127,9 @@ class LocalEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            for child in multiprocessing.active_children():
-                child.kill()
-        self._retire()
+            self._retire_broken()
+        else:
+            self._retire()
 
 
 @dataclass(frozen=True)

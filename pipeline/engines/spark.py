@@ -25,7 +25,9 @@ class SparkEngine:
         try:
             import pyspark
         except ImportError as error:
-            raise ConfigError("--engine spark needs PySpark: pip install -e '.[spark]' in the checkout of Tamis") from error
+            raise ConfigError(
+                "--engine spark needs PySpark: pip install -e '.[spark]' in the checkout of Tamis"
+            ) from error
         self.workers = workers
         self._pyspark: Any = pyspark
         self._context: Any = None

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from pipeline import cli_calibrate, cli_train
-from stages.errors import EngineError, Interrupted, TamisError
+from stages.errors import EngineError, InputError, Interrupted, TamisError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_train.app, name="train")
 app.add_typer(cli_calibrate.app, name="calibrate")
-OUT = Console()
+OUT = Console(width=None if sys.stdout.isatty() else 200)
 ERR = Console(stderr=True)
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, such as configs/quickstart.yaml")]
@@ -54,7 +54,9 @@ def main() -> None:
     except (TamisError, Interrupted) as error:
         _fail(error, error.exit_code)
     except OSError as error:
-        _fail(f"{error}. Finished work is kept; the same command goes on from there", EngineError.exit_code)
+        if sys.argv[1:2] == ["run"]:
+            _fail(f"{error}. Finished work is kept; the same command goes on from there", EngineError.exit_code)
+        _fail(error, InputError.exit_code)
 
 
 @app.callback()
@@ -94,8 +96,10 @@ def run(
         OUT.print(f"  {counts.stage}: {counts.kept:,} of {counts.entered:,} kept, dropped: {dropped}", highlight=False)
     for reason, count in finished.ledger.quarantined.items():
         OUT.print(f"  quarantined: {reason} {count:,}", highlight=False)
-    OUT.print(f"data    {loaded.output}/data ({len(finished.parts)} shards)", highlight=False, soft_wrap=True)
-    OUT.print(f"report  {loaded.output}/report.html", highlight=False, soft_wrap=True)
+    OUT.print(
+        f"data    {loaded.output}/data ({len(finished.parts)} shards)", highlight=False, soft_wrap=True, markup=False
+    )
+    OUT.print(f"report  {loaded.output}/report.html", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -177,7 +181,7 @@ def report(run_directory: Annotated[str, typer.Argument(metavar="RUN", help="Run
     from pipeline.report import rewrite_html
     from pipeline.storage import Store
 
-    OUT.print(rewrite_html(Store(run_directory)), highlight=False, soft_wrap=True)
+    OUT.print(rewrite_html(Store(run_directory)), highlight=False, soft_wrap=True, markup=False)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import yaml
-
 import stages
 from pipeline.formats import FORMATS, FieldNames
+from pipeline.yaml_files import parse_value, read_yaml
 from stages.contract import BatchStage, setting
 from stages.errors import ConfigError
 
@@ -118,7 +117,9 @@ def build(section: type[Section], values: Any, where: str) -> Section:
         if isinstance(own := first.get("ctx", {}).get("error"), ConfigError):
             raise own from None
         key = ".".join(str(part) for part in (where, *first["loc"]))
-        raise ConfigError(f"{key}: found {first['input']!r}; {first['msg']}{_yaml_hint(first['input'])}") from error
+        raise ConfigError(
+            f"{key}: found {first['input']!r}; {_plainly(first['msg'])}{_yaml_hint(first['input'])}"
+        ) from error
 
 
 def as_plain(config: RunConfig) -> dict[str, Any]:
@@ -148,12 +149,7 @@ def _limited(config: RunConfig, limit: int) -> RunConfig:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"there is no configuration file {path}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"cannot read {path} as YAML: {error}") from error
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping with the keys {', '.join(TOP_LEVEL)}")
     return raw
@@ -186,8 +182,8 @@ def _override(raw: dict[str, Any], override: str) -> None:
     try:
         for part in path[:-1]:
             target = target.setdefault(part, {}) if isinstance(target, dict) else target[part]
-        target[path[-1]] = yaml.safe_load(text)
-    except (TypeError, yaml.YAMLError) as error:
+        target[path[-1]] = parse_value(override, text)
+    except TypeError as error:
         raise ConfigError(f"--set {override}: {error}") from error
 
 
@@ -210,6 +206,13 @@ def _known(where: str, values: dict[str, Any], names: Sequence[str]) -> None:
             hint = f"; did you mean '{near[0]}'?" if near else "."
             full = f"{where}.{key}" if where else str(key)
             raise ConfigError(f"{full}: no such key{hint} Known: {', '.join(names)}")
+
+
+def _plainly(message: str) -> str:
+    """Pydantic's message in the words of YAML."""
+    return message.replace("Input should be a valid tuple", "expected a list, such as [one, two]").replace(
+        "Input should be", "expected"
+    )
 
 
 def _yaml_hint(value: object) -> str:

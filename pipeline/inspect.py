@@ -15,20 +15,34 @@ from stages.errors import EngineError, InputError
 
 _STATISTICS = ("column_name", "column_type", "min", "max", "approx_unique", "avg", "null_percentage")
 _LONG = ("text", "metadata")
+_OPTIONS = "hive_partitioning = false, union_by_name = true"
 
 
 def inspect_path(console: Console, path: str, *, rows: int, with_text: bool, verify: bool, as_json: bool) -> None:
     """Show a run, a directory of shards, or a shard. Raises InputError if it is none of these."""
-    is_run = any(Store(path).exists(name) for name in (NAME, "steps"))
-    facts = read_manifest(Store(path)) if is_run else shard_facts(path, rows, with_text)
+    facts = _facts(Store(path), path, rows, with_text)
     if verify:
         _verify(path)
     if as_json:
         print_json(console, facts)
     elif "ledger" in facts:
         _show_run(console, facts)
+    elif "unfinished" in facts:
+        rows_of = [(step["name"], step["finished_tasks"]) for step in facts["steps"]]
+        console.print(f"{path} is not finished: the same `tamis run` goes on from here", markup=False, highlight=False)
+        console.print(table("steps", ("step", "finished tasks"), rows_of))
     else:
         _show_shards(console, facts)
+
+
+def _facts(store: Store, path: str, rows: int, with_text: bool) -> dict[str, Any]:
+    if store.exists(NAME):
+        return read_manifest(store)
+    if not store.exists("steps"):
+        return shard_facts(path, rows, with_text)
+    steps = [name for name in store.names("steps") if store.exists(f"steps/{name}/records")]
+    counts = [{"name": name, "finished_tasks": len(store.names(f"steps/{name}/records"))} for name in steps]
+    return {"path": path, "unfinished": True, "steps": counts}
 
 
 def shard_facts(path: str, rows: int, with_text: bool) -> dict[str, Any]:
@@ -43,10 +57,14 @@ def shard_facts(path: str, rows: int, with_text: bool) -> dict[str, Any]:
         "bytes": sum(row["bytes"] for row in counts),
         "schema": schema,
         "row_groups": sum(row["row_groups"] for row in counts),
-        "statistics": _query(path, f"SUMMARIZE SELECT {_without(schema, _LONG)} FROM read_parquet(?)", files)
+        "statistics": _query(
+            path, f"SUMMARIZE SELECT {_without(schema, _LONG)} FROM read_parquet(?, {_OPTIONS})", files
+        )
         if counts
         else [],
-        "first_rows": _query(path, f"SELECT {_without(schema, hidden)} FROM read_parquet(?) LIMIT {int(rows)}", files),
+        "first_rows": _query(
+            path, f"SELECT {_without(schema, hidden)} FROM read_parquet(?, {_OPTIONS}) LIMIT {int(rows)}", files
+        ),
     }
 
 
@@ -82,11 +100,16 @@ def _schema_and_counts(path: str, files: list[str]) -> tuple[dict[str, str], lis
 
 
 def _query(path: str, query: str, files: list[str]) -> list[dict[str, Any]]:
+    import duckdb
+
     from pipeline.repeated import connect
 
-    cursor = connect(Store(path)).execute(query, [files])
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    try:
+        cursor = connect(Store(path)).execute(query, [files])
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    except duckdb.Error as error:
+        raise InputError(f"{path}: the shards do not go together, or are damaged: {error}") from error
 
 
 def _without(schema: dict[str, str], hidden: tuple[str, ...] | list[str]) -> str:

@@ -47,6 +47,8 @@ class Finished:
 
 def check_output(store: Store, plan: Plan) -> None:
     """Raise ConfigError if the output is not Tamis's to write: a directory of others, or one that holds the input."""
+    if store.is_local and Path(store.url).exists() and not Path(store.url).is_dir():
+        raise ConfigError(f"output: {store.url} is a file, expected a directory, or a path that does not exist yet")
     found = [name for name in store.names("") if name not in {".lock", LEASE}]
     if found and not store.exists(_CURRENT):
         raise ConfigError(
@@ -90,6 +92,8 @@ def read_manifest(store: Store) -> dict[str, Any]:
         raise InputError(
             f"{store.url} holds no {NAME}, so it is no finished run (found: {found}): finish it with `tamis run`"
         )
+    if not {"tamis", "ledger", "config", "parts"} <= set(value):
+        raise InputError(f"{store.path(NAME)} is no manifest of Tamis: check the path")
     return value
 
 

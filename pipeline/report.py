@@ -11,6 +11,7 @@ from pipeline.outcomes import bounded_sources
 from pipeline.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from pipeline.shards import read_table
 from pipeline.storage import Store
+from stages.errors import InputError
 
 _QUARANTINE_ROWS = 50
 
@@ -28,8 +29,13 @@ def rewrite_html(store: Store) -> str:
     from pipeline.manifest import read_manifest
 
     read_manifest(store)
+    facts = store.read_json("report.json")
+    if not isinstance(facts, dict):
+        raise InputError(
+            f"{store.path('report.json')} is missing or damaged: remove {store.path('manifest.json')} and run again"
+        )
     with store.create("report.html") as file:
-        file.write(render(store.read_json("report.json")).encode())
+        file.write(render(facts).encode())
     return store.path("report.html")
 
 

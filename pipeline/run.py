@@ -11,6 +11,7 @@ from rich.console import Console
 from pipeline.config import RunConfig
 from pipeline.engines import Engine, Tick
 from pipeline.ledger import REPEATED, check_budget, check_kept, check_read, check_written, ledger_of
+from pipeline.listing import storage_errors
 from pipeline.lock import locked
 from pipeline.manifest import NAME as MANIFEST
 from pipeline.manifest import Finished, check_output, reset_result, write_manifest
@@ -41,7 +42,8 @@ def run(config: RunConfig, engine: Engine, console: Console) -> Finished:
     began = time.monotonic()
     plan = make_plan(config)
     store = Store(config.output)
-    check_output(store, plan)
+    with storage_errors("use", config.output):
+        check_output(store, plan)
     with locked(store):
         store.sweep()
         reset_result(store, plan)

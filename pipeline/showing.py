@@ -1,6 +1,7 @@
 """Tables on the terminal, and the same facts as JSON."""
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from pipeline.report import readable_bytes
 from pipeline.splitting import read_tasks
 from pipeline.storage import Store
 from stages.contract import settings_of
+
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 if TYPE_CHECKING:
     from pipeline.sample import SampleSource
@@ -149,10 +152,15 @@ def _typed(columns: dict[str, str]) -> str:
 
 def start_of(text: str, characters: int = 60) -> str:
     """The first characters of a text on one line."""
-    line = " ".join(text[: 4 * characters].split())
+    line = " ".join(visible(text[: 4 * characters]).split())
     return line if len(line) <= characters else line[: characters - 1] + "…"
 
 
 def short(value: object) -> str:
     """A cell: floats with three significant digits, null as nothing."""
-    return f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else "" if value is None else visible(str(value))
+
+
+def visible(text: str) -> str:
+    """Text without what a terminal would obey: control characters, escapes, and marks that turn the direction."""
+    return _CONTROL.sub("\ufffd", text)

@@ -1,5 +1,6 @@
 """One batch stage alone on a sample file: every row comes back, with what the stage adds and what it would decide."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -7,17 +8,18 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 from rich.console import Console
 
 import stages
 from pipeline.config import InputConfig, build
 from pipeline.documents_of import MB, documents_of
 from pipeline.formats import BadRecord
+from pipeline.listing import list_inputs
 from pipeline.reading import as_batch
 from pipeline.shards import ShardWriter
-from pipeline.showing import short, start_of, table
+from pipeline.showing import short, start_of, table, visible
 from pipeline.storage import Store
+from pipeline.yaml_files import parse_value
 from stages.contract import Annotate, BatchStage, checked, decided
 from stages.errors import ConfigError, NothingRead
 
@@ -47,6 +49,7 @@ def run_stage(console: Console, request: StageRequest) -> None:
     Raises ConfigError, InputError (NothingRead) and ModelError.
     """
     stage = build(stages.stage_class(request.name), _settings(request.name, request.overrides), request.name)
+    _check_output(request)
     bad: list[BadRecord] = []
     annotate = stage.open()
     batches = (answered(stage, annotate, batch) for batch in _batches(stage, list(request.inputs), request.limit, bad))
@@ -60,8 +63,17 @@ def run_stage(console: Console, request: StageRequest) -> None:
     for record in bad[:10]:
         place = record.place
         console.print(
-            f"  {place.url} line {place.line}: {record.reason}: {record.detail}", markup=False, highlight=False
+            f"  {place.url} line {place.line}: {record.reason}: {visible(record.detail)}", markup=False, highlight=False
         )
+
+
+def _check_output(request: StageRequest) -> None:
+    """Raise ConfigError for an output that is a directory, or one of the inputs."""
+    if request.output.endswith("/"):
+        raise ConfigError(f"--output: found '{request.output}', expected the name of a Parquet file")
+    inputs = {os.path.realpath(item.file.url) for item in list_inputs(InputConfig(paths=request.inputs))}
+    if request.output and os.path.realpath(request.output) in inputs:
+        raise ConfigError(f"--output: {request.output} is an input, whose text would be lost: choose another name")
 
 
 def answered(stage: BatchStage, annotate: Annotate, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -97,8 +109,8 @@ def _consume(stage: BatchStage, output: str, batches: Iterable[pa.RecordBatch]) 
         for _ in narrow():
             pass
         return count, kept
-    folder, _, name = output.rpartition("/")
-    with Store(folder or ".").create(name) as sink, ShardWriter(sink, schema, 64 * MB) as writer:
+    folder, slash, name = output.rpartition("/")
+    with Store(folder or slash or ".").create(name) as sink, ShardWriter(sink, schema, 64 * MB) as writer:
         for batch in narrow():
             writer.write(batch, batch.nbytes)
     return count, kept
@@ -111,7 +123,7 @@ def _settings(name: str, overrides: Sequence[str]) -> dict[str, Any]:
         key, equals, text = override.partition("=")
         if not equals:
             raise ConfigError(f"--set {override}: expected key=value")
-        values[key.strip().removeprefix(f"{name}.")] = yaml.safe_load(text)
+        values[key.strip().removeprefix(f"{name}.")] = parse_value(override, text)
     return values
 
 

@@ -17,6 +17,8 @@ import fsspec
 import orjson
 import xxhash
 
+from stages.errors import ConfigError
+
 TEMPORARY = ".tmp-"
 OWNED = ("steps", "data", "dropped", "quarantine")
 """Directories of a run that Tamis makes and removes."""
@@ -70,7 +72,10 @@ class Store:
     @property
     def filesystem(self) -> Any:
         """The store's fsspec file system, which remembers no listing: other processes write to the same run."""
-        return fsspec.core.url_to_fs(self.url, use_listings_cache=False)[0]
+        try:
+            return fsspec.core.url_to_fs(self.url, use_listings_cache=False)[0]
+        except (ValueError, ImportError) as error:
+            raise ConfigError(f"{self.url}: {error}: mend the URL, or install what its protocol needs") from error
 
     def path(self, name: str) -> str:
         """The path or URL of a file, as fsspec.open, Parquet readers and DuckDB take it."""

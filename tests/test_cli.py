@@ -141,3 +141,59 @@ def test_logs_hold_no_document_text(finished: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     written = [p.read_text() for pattern in ("*.json", "*.html") for p in (tmp_path / "run").rglob(pattern)]
     assert "unsayable" not in done.stdout + done.stderr + "".join(written)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "{config}", "--set", "output=foo://x"], 3, "foo"),
+        (["run", "{config}", "--set", "output={file}"], 3, "is a file, expected a directory"),
+        (["run", "{config}", "--limit", "99999999999999999999"], 3, "expected at most"),
+        (["run", "{config}", "--set", "input.paths=data"], 3, "expected a list, such as"),
+        (["stage", "language", "--input", "{file}", "--set", "keep=[en"], 3, "--set keep=[en"),
+        (["stage", "language", "--input", "{file}", "--output", "{file}"], 3, "is an input, whose text would be lost"),
+        (["stage", "language", "--input", "{file}", "--output", "{folder}/"], 3, "expected the name of a Parquet file"),
+        (["inspect", "s3x://a"], 3, "s3x"),
+        (["inspect", "{foreign}"], 4, "no manifest of Tamis"),
+        (["report", "{foreign}"], 4, "no manifest of Tamis"),
+        (["run", "{twice}"], 3, "line 2: the key 'output' is there twice"),
+    ],
+)
+def test_mistakes_of_users_have_no_traceback(
+    finished: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    source = finished.parent / "a.jsonl"
+    before = source.read_bytes()
+    (tmp_path / "manifest.json").write_text('{"name": "of another program"}')
+    (tmp_path / "twice.yaml").write_text("output: a\noutput: b\n")
+    places = {
+        "config": finished,
+        "file": source,
+        "folder": tmp_path,
+        "foreign": tmp_path,
+        "twice": tmp_path / "twice.yaml",
+    }
+    done = tamis(*(argument.format(**places) for argument in arguments))
+    assert done.returncode == code, done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert source.read_bytes() == before
+
+
+def test_an_unfinished_run_shows_how_far_it_is(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", documents(30))
+    config = write_config(tmp_path / "c.yaml", [path], tmp_path / "run")
+    assert tamis("run", config, "--set", "language.keep=[ja]").returncode == 4
+    facts = json.loads(tamis("inspect", tmp_path / "run", "--json").stdout)
+    assert facts["unfinished"]
+    assert [step["name"].split("-")[1] for step in facts["steps"]] == ["read", "language", "write"]
+
+
+def test_a_terminal_obeys_no_document(tmp_path: Path) -> None:
+    path = write_jsonl(
+        tmp_path / "a.jsonl", [{"text": "An \u001b]0;owned\u0007 escape and a \u202e turn in plain English text."}]
+    )
+    done = tamis("stage", "language", "--input", path)
+    assert done.returncode == 0, done.stderr
+    assert "escape" in done.stdout
+    assert not {"\u001b", "\u0007", "\u202e"} & set(done.stdout)

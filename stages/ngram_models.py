@@ -2,7 +2,7 @@
 
 The card names the normaliser that the model was trained with, and `open_model` refuses a model whose normaliser is
 not the one it would score with. The file is mapped, not read: processes of one machine share its pages.
-KenLM: Heafield, "KenLM: Faster and Smaller Language Model Queries" (2011).
+KenLM: "KenLM: Faster and Smaller Language Model Queries" (2011).
 """
 
 import dataclasses

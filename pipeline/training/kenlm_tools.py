@@ -1,7 +1,7 @@
 """KenLM's programs: finding them, and running them with bounded memory.
 
 `lmplz` estimates an n-gram model by modified Kneser-Ney smoothing from lines on its standard input, sorting on disk
-(Heafield et al., "Scalable Modified Kneser-Ney Language Model Estimation", 2013); `build_binary` packs the result.
+("Scalable Modified Kneser-Ney Language Model Estimation", 2013); `build_binary` packs the result.
 What they write to standard error is kept from the user, since it may quote the text.
 """
 

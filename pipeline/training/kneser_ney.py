@@ -1,7 +1,7 @@
 """Modified Kneser-Ney smoothing in NumPy: the estimator for small corpora where `lmplz` is not built, and its oracle.
 
-Chen and Goodman, "An Empirical Study of Smoothing Techniques for Language Modeling" (1998), section 3, interpolated,
-with the conventions of KenLM (Heafield et al., 2013). For an n-gram g = h w with context h:
+"An Empirical Study of Smoothing Techniques for Language Modeling" (1998), section 3, interpolated,
+with the conventions of KenLM. For an n-gram g = h w with context h:
 
     a(g)     its count, if n is the model's order or g begins with <s>; else the number of different words before it
     n_j      the number of n-grams with a(g) = j; Y = n_1 / (n_1 + 2 n_2)

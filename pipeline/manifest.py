@@ -49,7 +49,12 @@ def check_output(store: Store, plan: Plan) -> None:
     """Raise ConfigError if the output is not Tamis's to write: a directory of others, or one that holds the input."""
     if store.is_local and Path(store.url).exists() and not Path(store.url).is_dir():
         raise ConfigError(f"output: {store.url} is a file, expected a directory, or a path that does not exist yet")
-    found = [name for name in store.names("") if name not in {".lock", LEASE}]
+    ours = {
+        ".lock",
+        LEASE,
+        *(["steps"] if not store.names("steps") else []),
+    }  # an empty steps/: the start was cut short
+    found = [name for name in store.names("") if name not in ours]
     if found and not store.exists(_CURRENT):
         raise ConfigError(
             f"output: {store.url} is there already and no run directory of Tamis (found: {', '.join(found[:5])}): "

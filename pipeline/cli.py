@@ -94,6 +94,8 @@ def run(
     for counts in finished.funnel:
         dropped = ", ".join(f"{reason} {count:,}" for reason, count in counts.dropped.items()) or "nothing"
         OUT.print(f"  {counts.stage}: {counts.kept:,} of {counts.entered:,} kept, dropped: {dropped}", highlight=False)
+    for column, found in finished.statuses.items():
+        OUT.print(f"  {column}: {', '.join(f'{value} {n:,}' for value, n in found.items())}", highlight=False)
     for reason, count in finished.ledger.quarantined.items():
         OUT.print(f"  quarantined: {reason} {count:,}", highlight=False)
     OUT.print(

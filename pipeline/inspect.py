@@ -141,6 +141,9 @@ def _show_run(console: Console, facts: dict[str, Any]) -> None:
         for c in facts["funnel"]
     ]
     console.print(table("funnel", ("stage", "entered", "kept", "dropped", "quarantined"), funnel))
+    if statuses := facts.get("statuses"):
+        rows = [(column, value, count) for column, found in statuses.items() for value, count in found.items()]
+        console.print(table("what the stages did", ("column", "status", "documents"), rows))
     parts = [
         (p["name"], p["rows"], readable_bytes(p["text_bytes"]), readable_bytes(p["size"]), p["xxh3"])
         for p in facts["parts"]

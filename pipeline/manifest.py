@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
+from pipeline.aggregates import Counts, merge
 from pipeline.config import as_plain
 from pipeline.ledger import Ledger, funnel_of
 from pipeline.lock import LEASE
@@ -18,6 +19,7 @@ from pipeline.reading import SplitRecord
 from pipeline.storage import Store
 from pipeline.verdicts import StageCounts
 from pipeline.writing import PartRecord
+from stages.contract import STATUS_SUFFIX
 from stages.errors import ConfigError, InputError
 
 NAME = "manifest.json"
@@ -43,6 +45,12 @@ class Finished:
     def funnel(self) -> list[StageCounts]:
         """The counts of each stage over all shards."""
         return funnel_of(self.outcomes)
+
+    @property
+    def statuses(self) -> dict[str, Counts]:
+        """What stages did with their documents, kept or not: documents by value of each status column."""
+        names = [name for name in self.plan.schema.names if name.endswith(STATUS_SUFFIX)]
+        return {name: merge(o.columns[name].all for o in self.outcomes if name in o.columns) for name in names}
 
 
 def check_output(store: Store, plan: Plan) -> None:
@@ -114,6 +122,7 @@ def manifest_of(finished: Finished) -> dict[str, Any]:
         "steps": [{"name": step.name, "hash": step.hash, "directory": step.directory} for step in plan.steps],
         "ledger": dataclasses.asdict(finished.ledger),
         "funnel": [dataclasses.asdict(counts) for counts in finished.funnel],
+        "statuses": finished.statuses,
         "parts": [dataclasses.asdict(part.data) for part in finished.parts],
         "dropped": [dataclasses.asdict(part.dropped) for part in finished.parts],
         "columns": {field.name: str(field.type) for field in plan.schema},

@@ -17,6 +17,10 @@ from stages.errors import ContractError
 
 Annotate = Callable[[pa.RecordBatch], pa.RecordBatch]
 
+STATUS_SUFFIX = "_status"
+"""A string column whose name ends so says what the stage did with each document (`scored`, `no_model`); a run's summary
+counts its values, so that documents which passed without being judged are seen."""
+
 _FILTER = "filter"
 _HELP = "help"
 

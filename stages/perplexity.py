@@ -33,6 +33,8 @@ from stages.perplexity_scores import document_scores, pieces
 CALIBRATED = "calibrated"
 BUCKETS = ("head", "middle", "tail")
 SCORES = ("document", "worst", "ratio")
+SCORED, TOO_SHORT, NO_MODEL = "scored", "too_short", "no_model"
+"""What the status column says."""
 PIECE_WORDS = 16
 """Longer lines are cut, so that a window can begin and end inside a paragraph."""
 
@@ -45,6 +47,7 @@ _HARMFUL = pa.schema(
         pa.field("harmful_ratio", pa.float32()),
         pa.field("harmful_tokens", pa.int32()),
         pa.field("harmful_model", pa.string()),
+        pa.field("harmful_status", pa.string()),
     ]
 )
 _QUALITY = pa.schema(
@@ -53,6 +56,7 @@ _QUALITY = pa.schema(
         pa.field("quality_bucket", pa.string()),
         pa.field("quality_tokens", pa.int32()),
         pa.field("quality_model", pa.string()),
+        pa.field("quality_status", pa.string()),
     ]
 )
 
@@ -61,15 +65,16 @@ _QUALITY = pa.schema(
 class Perplexity:
     """Perplexity of each document under the n-gram models of its language.
 
-    Columns of `side: above`: `harmful_ppl`, `harmful_ppl_worst`, `harmful_ratio`, `harmful_tokens`, `harmful_model`; of
-    `side: below`: `quality_ppl`, `quality_bucket`, `quality_tokens`, `quality_model`. The model's column names its
-    language and is null for a language without a model; scores of texts too short to judge are null.
+    Columns of `side: above`: `harmful_ppl`, `harmful_ppl_worst`, `harmful_ratio`, `harmful_tokens`, `harmful_model`,
+    `harmful_status`; of `side: below`: `quality_ppl`, `quality_bucket`, `quality_tokens`, `quality_model`,
+    `quality_status`. The status is `scored`, `too_short` or `no_model`; what was not scored has no scores. The model's
+    column names its language and is null for a language without one.
 
     Reasons, in order of precedence: `no_model`, `too_short`, `harmful` or `low_quality`.
     """
 
     name: ClassVar[str] = "perplexity"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     libraries: ClassVar[tuple[str, ...]] = ("kenlm",)
     reads: ClassVar[tuple[str, ...]] = ("text", "lang")
 
@@ -124,42 +129,38 @@ class Perplexity:
 
     def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
         """The first reason that holds, in the order of the class's documentation; null to keep."""
-        prefix = "harmful" if self.side == "above" else "quality"
-        unknown = pc.is_null(annotations.column(f"{prefix}_model"))
-        unscored = pc.and_(
-            pc.is_valid(annotations.column(f"{prefix}_model")), pc.is_null(annotations.column(f"{prefix}_ppl"))
-        )
-        judged = pc.and_(pc.invert(unknown), pc.invert(unscored))
+        side, reason = ("harmful", "harmful") if self.side == "above" else ("quality", "low_quality")
+        status = annotations.column(f"{side}_status")
         reasons = {
-            "no_model": pc.and_(unknown, self.no_model == "drop"),
-            "too_short": pc.and_(unscored, self.too_short == "drop"),
-            "harmful" if self.side == "above" else "low_quality": pc.and_(judged, self._fails(annotations)),
+            NO_MODEL: pc.and_(pc.equal(status, NO_MODEL), self.no_model == "drop"),
+            TOO_SHORT: pc.and_(pc.equal(status, TOO_SHORT), self.too_short == "drop"),
+            reason: pc.and_(pc.equal(status, SCORED), self._fails(annotations)),
         }
         return pc.case_when(pc.make_struct(*reasons.values()), *(pa.scalar(reason) for reason in reasons))
 
     def _harmful(self, directory: Path, text: str, lang: str) -> tuple[object, ...]:
         model, base = _model_of(directory, lang, "harmful")
         if model is None:
-            return (None, None, None, 0, None)
+            return (None, None, None, 0, None, NO_MODEL)
         unit = tokens_per_word(model.card)
         lines = pieces(model.normaliser(text), PIECE_WORDS * unit)
         log10, tokens = line_scores(model, lines)
         count = int(tokens.sum())
         if count < self.min_words * unit:
-            return (None, None, None, count, base)
+            return (None, None, None, count, base, TOO_SHORT)
         benign = background_of(directory, base)
         other = None if benign is None else line_scores(benign, lines)[0]
         scores = document_scores(log10, tokens, other, self.window * unit)
-        return (scores.ppl, scores.worst, None if other is None else scores.ratio, count, base)
+        return (scores.ppl, scores.worst, None if other is None else scores.ratio, count, base, SCORED)
 
     def _quality(self, directory: Path, text: str, lang: str) -> tuple[object, ...]:
         model, base = _model_of(directory, lang, "clean")
         if model is None:
-            return (None, None, 0, None)
+            return (None, None, 0, None, NO_MODEL)
         ppl, count = document_perplexity(model, text)
         if count < self.min_words * tokens_per_word(model.card):
-            return (None, None, count, base)
-        return (ppl, bucket_of(ppl, model), count, base)
+            return (None, None, count, base, TOO_SHORT)
+        return (ppl, bucket_of(ppl, model), count, base, SCORED)
 
     def _fails(self, annotations: pa.RecordBatch) -> pa.BooleanArray:
         if self.side == "below" and self.threshold == CALIBRATED:

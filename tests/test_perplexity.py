@@ -1,6 +1,7 @@
 """The perplexity stage on tiny models of invented text: scores, reasons, thresholds, and every kind of bad model."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from pipeline.training.settings import PerplexityTraining
 from stages.errors import ConfigError, ModelError
 from stages.ngram_models import Calibration, card_json, card_path, read_card
 from stages.perplexity import Perplexity
-from tests.runs import fingerprint, go, write_config, write_jsonl
+from tests.runs import SENTENCES, fingerprint, go, tamis, write_config, write_jsonl
 
 RUDE = ["the grumbling badger growls at the sour turnip", "a sour badger growls and grumbles at turnips all day"]
 KIND = ["the gentle heron wades along the quiet river", "a quiet heron waits by the river for the gentle morning"]
@@ -56,6 +57,7 @@ def test_text_like_the_harmful_model_scores_as_such(directory: Path) -> None:
     assert rude["harmful_ppl"] < kind["harmful_ppl"]
     assert rude["harmful_ratio"] > 0 > kind["harmful_ratio"]
     assert rude["harmful_model"] == "en"
+    assert rude["harmful_status"] == kind["harmful_status"] == "scored"
     assert _reasons(_stage(directory), ("\n".join(RUDE), "en"), ("\n".join(KIND), "en")) == ["harmful", None]
 
 
@@ -86,6 +88,7 @@ def test_each_reason_has_its_text(directory: Path) -> None:
 def test_what_is_not_judged_has_no_score(directory: Path) -> None:
     rows = _annotate(_stage(directory), ("too few", "en"), ("\n".join(KIND), None), ("\n".join(KIND), "xx")).to_pylist()
     assert [row["harmful_model"] for row in rows] == ["en", None, None]
+    assert [row["harmful_status"] for row in rows] == ["too_short", "no_model", "no_model"]
     assert all(row[name] is None for row in rows for name in ("harmful_ppl", "harmful_ppl_worst", "harmful_ratio"))
 
 
@@ -198,6 +201,22 @@ def test_a_run_in_worker_processes_gives_the_same_bytes(directory: Path, tmp_pat
         assert finished.ledger.dropped["perplexity"] == {"harmful": 15}
         found.append(fingerprint(tmp_path / f"run{workers}"))
     assert found[0] == found[1]
+
+
+def test_a_run_counts_what_it_did_not_judge(directory: Path, tmp_path: Path) -> None:
+    texts = [*(" ".join([*KIND, f"number {n}"]) for n in range(5)), "The heron waits.", *[SENTENCES["de"]] * 3]
+    source = write_jsonl(tmp_path / "a.jsonl", [{"text": text} for text in texts])
+    stages = ["language", {"perplexity": {"model": str(directory), "threshold": 0.0}}]
+    config = write_config(tmp_path / "c.yaml", [source], tmp_path / "run", stages=stages)
+    done = tamis("run", config)
+    counts = {"no_model": 3, "scored": 5, "too_short": 1}
+    assert "harmful_status: no_model 3, scored 5, too_short 1" in done.stdout, done.stderr
+    facts = json.loads((tmp_path / "run/report.json").read_bytes())
+    assert facts["statuses"] == {"harmful_status": counts}
+    assert facts["columns_kept"]["harmful_status"] == counts
+    assert 'id="column-harmful_status"' in (tmp_path / "run/report.html").read_text()
+    shown = [line.split() for line in tamis("inspect", tmp_path / "run").stdout.splitlines()]
+    assert all(["harmful_status", name, str(count)] in shown for name, count in counts.items())
 
 
 def _reasons(stage: Perplexity, *documents: tuple[str, str | None]) -> list[str | None]:

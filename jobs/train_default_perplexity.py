@@ -171,7 +171,7 @@ def calibrate(positive: Scores, negative: Scores, alarms: float, same_source: bo
         "dropped_by_benign_source": {name: round(float(np.mean(v > threshold)), 4) for name, v in negative.items()},
     }
     target = f"at most {alarms} of benign documents"
-    return Calibration("ratio", threshold, target, round(point.precision, 4), round(point.recall, 4), details)
+    return Calibration("ratio", threshold, target, measures.rounded(point.precision), round(point.recall, 4), details)
 
 
 def finish(language: str, kind: Kind, trained: Trained, calibrated: Calibration | None) -> None:

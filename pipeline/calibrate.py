@@ -171,7 +171,7 @@ def card_entry(found: Calibrated) -> Calibration:
         found.inputs.score,
         found.threshold,
         str(found.target),
-        round(point.precision, 4),
+        measures.rounded(point.precision),
         round(point.recall, 4),
         details,
     )
@@ -210,8 +210,8 @@ def _shares(scores: BySource, threshold: float) -> dict[str, Interval]:
     return {name: measures.bootstrap_share(values, threshold, SEED) for name, values in scores.items()}
 
 
-def _rounded(interval: Interval) -> list[float]:
-    return [round(value, 4) for value in interval]
+def _rounded(interval: Interval) -> list[float | None]:
+    return [measures.rounded(value) for value in interval]
 
 
 def _oriented(answer: pa.RecordBatch, inputs: Inputs) -> Floats:

@@ -8,6 +8,7 @@ dropped is the mean of the shares of its sources. Precision is stated for a prev
 where the threshold will be used, since that of a labelled set is whatever its collector chose.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -37,6 +38,15 @@ class Interval(NamedTuple):
     value: float
     low: float
     high: float
+
+
+def rounded(value: float) -> float | None:
+    """A measure as a card holds it: four digits, None for NaN.
+
+    >>> rounded(0.123456), rounded(float("nan"))
+    (0.1235, None)
+    """
+    return None if math.isnan(value) else round(value, 4)
 
 
 def auc(positive: Floats, negative: Floats) -> float:

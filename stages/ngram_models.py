@@ -34,13 +34,14 @@ _EXPECTED = "a KenLM binary of format version 5"
 class Calibration:
     """The threshold that a labelled set gave for one score, and how well it judged that set (shares of 1)."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
     score: str
     threshold: float
     target: str
     """What the threshold was chosen for, such as `precision 0.9`."""
-    precision: float
+    precision: float | None
+    """None if the threshold drops nothing of that set."""
     recall: float
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Whatever else the calibration found, as JSON values: sources, counts, intervals, percentiles."""
@@ -50,7 +51,7 @@ class Calibration:
 class ModelCard:
     """What a model is and how it was made."""
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
     kind: Kind
     language: str
@@ -136,13 +137,14 @@ def card_path(path: Path) -> Path:
 
 
 def card_json(card: ModelCard) -> bytes:
-    """The card as it is written to its file."""
-    return (json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False) + "\n").encode()
+    """The card as it is written to its file. Raises ValueError if a number in it is NaN or infinite: no JSON."""
+    return (json.dumps(dataclasses.asdict(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def read_card(path: Path) -> ModelCard:
     """The card of the model `path`. Raises ModelError if model or card is missing, or the card is none."""
     import pydantic
+    import pydantic_core
 
     if not path.is_file():
         raise ModelError(f"{path}: found no file, expected an n-gram model; mend the path, or {REMEDY}")
@@ -150,7 +152,11 @@ def read_card(path: Path) -> ModelCard:
     if not place.is_file():
         raise ModelError(f"{place}: found no file, expected the card of the model {path.name}; {REMEDY}")
     try:
-        return pydantic.TypeAdapter(ModelCard).validate_json(place.read_bytes())
+        value = pydantic_core.from_json(place.read_bytes(), allow_inf_nan=False)
+    except ValueError as error:
+        raise ModelError(f"{place}: the file: Invalid JSON ({error}), expected the card of a model; {REMEDY}") from None
+    try:
+        return pydantic.TypeAdapter(ModelCard).validate_python(value)
     except pydantic.ValidationError as error:
         first = error.errors(include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
 
@@ -132,6 +133,17 @@ def test_card_keeps_everything_but_the_calibration(tmp_path: Path) -> None:
     assert after.calibration.threshold == found.threshold
     assert after.calibration.details["documents"] == {"a": 200, "b": 80, "x": 500, "y": 90}
     assert after.calibration.details["seen_in_training"] == ["a"]
+
+
+def test_card_of_a_threshold_that_drops_nothing_has_no_precision(tmp_path: Path) -> None:
+    _model(tmp_path)
+    found = _found(tmp_path)
+    nothing = measures.Interval(math.nan, math.nan, math.nan)
+    write_card(dataclasses.replace(found, point=found.point._replace(precision=math.nan), precision=nothing))
+    calibration = read_card(tmp_path / "xx.harmful.klm").calibration
+    assert calibration is not None
+    assert calibration.precision is None
+    assert calibration.details["precision_interval"] == [None, None, None]
 
 
 def test_page_is_self_contained_and_escaped(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from stages.ngram_models import (
     perplexity,
     read_card,
 )
+from stages.perplexity_models import DEFAULT
 from tests.kenlm_programs import needs_kenlm_programs, program
 
 pytestmark = needs_kenlm_programs
@@ -97,6 +98,8 @@ def flip_a_bit(path: Path) -> None:
         (lambda path: rewrite(path, order="leave out"), "m.json: order: Field required"),
         (lambda path: rewrite(path, kind="rude"), "m.json: kind: Input should be"),
         (lambda path: rewrite(path, flavour=1), "m.json: flavour: "),
+        (lambda path: rewrite(path, percentiles={"head": math.nan}), "m.json: the file: Invalid JSON"),
+        (lambda path: card_path(path).write_text('{"order": 1e999}'), "m.json: "),
         (truncate, "expected .* as its card says"),
         (flip_a_bit, "found SHA-256"),
         (lambda path: path.write_bytes(b""), "starts with bytes \\(none\\)"),
@@ -149,6 +152,22 @@ def test_the_card_survives_its_file(model: Path) -> None:
     card_path(model).write_bytes(card_json(card))
     assert read_card(model) == card
     assert open_model(model).card.calibration == calibration
+
+
+def test_a_card_holds_null_for_what_is_no_number_and_never_nan(model: Path) -> None:
+    calibration = Calibration("ratio", 1.5, "recall 0.9", None, 0.0)
+    card = dataclasses.replace(read_card(model), calibration=calibration)
+    card_path(model).write_bytes(card_json(card))
+    assert b'"precision": null' in card_path(model).read_bytes()
+    assert read_card(model) == card
+    spoilt = dataclasses.replace(card, calibration=dataclasses.replace(calibration, details={"auc": [math.inf]}))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        card_json(spoilt)
+
+
+@pytest.mark.parametrize("path", sorted(DEFAULT.glob("*.klm")), ids=lambda path: path.stem)
+def test_cards_that_come_with_tamis_are_as_they_would_be_written(path: Path) -> None:
+    assert card_path(path).read_bytes() == card_json(read_card(path))
 
 
 def test_the_checksum_is_computed_once_until_the_file_changes(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

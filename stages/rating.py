@@ -1,0 +1,127 @@
+"""Rating: fourteen criteria and a domain for every document, by one of three raters.
+
+`student` is the default: small, on the CPU, shipped with Tamis. `llm` is a causal language model in this process,
+scored slot by slot. `served` asks an OpenAI-compatible endpoint. The protocol is that of DataMan (arXiv 2502.19363).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import ClassVar, Protocol, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.contract import Annotate, setting
+from stages.errors import ConfigError
+from stages.rating_protocol import DOMAINS, MODES, WORDINGS
+from stages.ratings import SCHEMA, Rater
+
+RATERS = ("student", "llm", "served")
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("auto", "float32", "bfloat16")
+APIS = ("completions", "chat")
+
+
+class RaterModule(Protocol):
+    """What each module `stages.rating_<rater>` offers."""
+
+    def files(self, settings: "Rating") -> Mapping[str, Path]:
+        """Model files by role. Raises ModelError if one is missing."""
+        ...
+
+    def open_rater(self, settings: "Rating") -> Rater:
+        """Load the models. Raises ModelError or ConfigError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rating:
+    """Fourteen scores (1 to 5) and a domain for each document.
+
+    Columns: `rating_<criterion>`, `rating_<criterion>_mean` (the expected score), `rating_confidence`, `domain`,
+    `domain_confidence`, `rating_status` (ok, invalid, empty, error), `rating_prompt_tokens`, `rating_answer_tokens`,
+    `rater`. Reasons, in order of precedence: `unrated`, `low_overall_score`, `domain`.
+    """
+
+    name: ClassVar[str] = "rating"
+    version: ClassVar[str] = "1"
+    reads: ClassVar[tuple[str, ...]] = ("text",)
+
+    rater: str = setting("student", f"who rates: {', '.join(RATERS)}")
+    model: str = setting("default", "student: default or a directory; llm: a directory; served: its name there")
+    mode: str = setting("all", "what is asked of a model: all, score (overall_score alone) or domain")
+    language: str = setting("en", f"language of the prompt: {', '.join(WORDINGS)}")
+    device: str = setting("auto", f"llm: where the model runs: {', '.join(DEVICES)} (auto: cuda if there is one)")
+    dtype: str = setting("auto", f"llm: {', '.join(DTYPES)} (auto: bfloat16 on cuda, float32 on cpu)")
+    batch_tokens: int = setting(16384, "llm: tokens per batch, padding included")
+    url: str = setting("", "served: the endpoint's base URL; the key is read from $TAMIS_RATER_KEY")
+    api: str = setting("chat", f"served: {' or '.join(APIS)}")
+    concurrency: int = setting(64, "served: requests at once, of each worker process")
+    retries: int = setting(5, "served: further tries of a request that failed")
+    timeout_s: float = setting(120.0, "served: seconds until a request counts as failed")
+    answers: str = setting("", "served: a directory that keeps every answer, so that none is paid for twice")
+    min_overall_score: int = setting(0, "drop documents whose overall_score is lower (0: none)", filter=True)
+    domains: tuple[str, ...] = setting((), "domains to keep (empty: all)", filter=True)
+    unrated: str = setting("keep", "keep or drop documents whose status is not ok", filter=True)
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a value that cannot be used."""
+        choices = {"rater": RATERS, "mode": MODES, "language": tuple(WORDINGS), "device": DEVICES, "dtype": DTYPES}
+        for name, known in {**choices, "api": APIS, "unrated": ("keep", "drop")}.items():
+            _one_of(name, getattr(self, name), known)
+        for domain in self.domains:
+            _one_of("domains", domain, DOMAINS)
+        for name in ("batch_tokens", "concurrency", "timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"rating.{name}: found {getattr(self, name)}, expected more than 0")
+        if not 0 <= self.min_overall_score <= 5:
+            raise ConfigError(f"rating.min_overall_score: found {self.min_overall_score}, expected 0 to 5")
+        if self.retries < 0:
+            raise ConfigError(f"rating.retries: found {self.retries}, expected 0 or more")
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Those of the rater."""
+        return {"student": ("wordllama",), "llm": ("torch", "transformers"), "served": ()}[self.rater]
+
+    @property
+    def adds(self) -> pa.Schema:
+        """The same columns for every rater."""
+        return SCHEMA
+
+    def models(self) -> Mapping[str, Path]:
+        """Model files of the rater. Raises ModelError if one is missing."""
+        return self._module.files(self)
+
+    def open(self) -> Annotate:
+        """The annotating function, its models loaded. Raises ModelError or ConfigError."""
+        rater = self._module.open_rater(self)
+
+        def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
+            texts = [text or "" for text in batch.column("text").to_pylist()]
+            return rater.rate(texts).as_batch(rater.name)
+
+        return annotate
+
+    def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
+        """The first reason that holds, in the order of the class's documentation; null to keep."""
+        rated = pc.equal(annotations.column("rating_status"), "ok")
+        score, domain = annotations.column("rating_overall_score"), annotations.column("domain")
+        kept_domain = pc.is_in(domain, value_set=pa.array(self.domains, pa.string()))
+        reasons = {
+            "unrated": pc.and_(pc.invert(rated), self.unrated == "drop"),
+            "low_overall_score": pc.and_(rated, pc.fill_null(pc.less(score, self.min_overall_score), False)),
+            "domain": pc.and_(pc.and_(pc.is_valid(domain), pc.invert(kept_domain)), bool(self.domains)),
+        }
+        return pc.case_when(pc.make_struct(*reasons.values()), *(pa.scalar(reason) for reason in reasons))
+
+    @property
+    def _module(self) -> RaterModule:
+        return cast(RaterModule, import_module(f"stages.rating_{self.rater}"))
+
+
+def _one_of(name: str, found: str, known: tuple[str, ...]) -> None:
+    if found not in known:
+        raise ConfigError(f"rating.{name}: found '{found}', expected one of {', '.join(known)}")

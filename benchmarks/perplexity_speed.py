@@ -24,7 +24,7 @@ from corpus import data_directory, make_corpus
 
 from pipeline.lean import spare_pandas
 from pipeline.training.kenlm_tools import find_program
-from stages.ngram_models import OpenModel, line_scores, open_model
+from stages.ngram_models import OpenModel, line_scores, open_model, scores_of
 from stages.perplexity import Perplexity
 from stages.perplexity_models import DEFAULT
 
@@ -70,7 +70,7 @@ def measure(model: OpenModel, texts: list[str], repeats: int) -> dict[str, list[
         ways: dict[str, Callable[[], object]] = {
             "query": lambda: query(model.path, path),
             "line_scores": lambda: line_scores(model, lines),
-            "normalise and score": lambda: [line_scores(model, model.normaliser(text)) for text in texts],
+            "normalise and score": lambda: [scores_of(model, model.normaliser.pieces(text).lines) for text in texts],
             "stage, two models and windows": stage,
         }
         for way in ways.values():

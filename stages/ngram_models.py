@@ -93,7 +93,7 @@ class OpenModel:
     path: Path
     card: ModelCard
     normaliser: Normaliser
-    score: Callable[[str], float]
+    score: Callable[[str | bytes], float]
     """KenLM's log10 probability of one line with its end of sentence."""
 
     def __reduce__(self) -> tuple[Callable[[Path], "OpenModel"], tuple[Path]]:
@@ -105,9 +105,13 @@ def line_scores(model: OpenModel, lines: Sequence[str]) -> tuple[npt.NDArray[np.
 
     `lines` must come from the model's own normaliser: tokens with one blank between them.
     """
-    scores = np.fromiter(map(model.score, lines), np.float64, len(lines))
     tokens = np.fromiter((line.count(" ") + 2 for line in lines), np.int64, len(lines))
-    return scores, tokens
+    return scores_of(model, list(map(str.encode, lines))), tokens
+
+
+def scores_of(model: OpenModel, lines: Sequence[bytes]) -> npt.NDArray[np.float64]:
+    """Log10 probability of each line of `Pieces`, the end of sentence included."""
+    return np.fromiter(map(model.score, lines), np.float64, len(lines))
 
 
 def perplexity(log10_probability: float, tokens: int) -> float:

@@ -20,6 +20,7 @@ from functools import partial
 from types import MappingProxyType
 
 from stages.errors import ConfigError
+from stages.ngram_pieces import Pieces, pieces
 
 SPACE = "\u2581"
 """Stands for white space in the character normalisers (as in SentencePiece)."""
@@ -30,6 +31,7 @@ MAX_CHARACTERS = 512
 
 _LINE_ENDS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 _SPECIAL = {name: f"\u2039{name[1:-1]}\u203a" for name in ("<s>", "</s>", "<unk>", "<UNK>")}
+_SPECIAL_WORD = re.compile(r"(?<![^ \n])<(?:/?s|unk|UNK)>(?![^ \n])")
 _UNSPACED = (
     "\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46\u0e81-\u0eb0\u0eb2\u0eb3\u0ebd-\u0ec6\u0edc-\u0edf"  # Thai, Lao
     "\u1000-\u102a\u103f\u1780-\u17b3"  # Myanmar, Khmer
@@ -50,11 +52,18 @@ class Normaliser:
 
     name: str
     version: str
-    function: Callable[[str], list[str]]
+    spelled: Callable[[str], str]
+    """From text to its tokens with blanks between them, and line ends."""
+    limit: int
+    """Tokens in a line, at most."""
 
     def __call__(self, text: str) -> list[str]:
         """The lines of a text."""
-        return self.function(text)
+        return list(_lines(self.spelled(text), self.limit))
+
+    def pieces(self, text: str, size: int | None = None) -> Pieces:
+        """The lines of a text, cut after every `size` tokens, as they are scored."""
+        return pieces(self.spelled(text), self.limit, size or self.limit)
 
 
 class _Translation(dict[int, str]):
@@ -89,7 +98,7 @@ def as_is(text: str) -> list[str]:
     >>> as_is("An  <s> is\\u00a0here.\\n\\nYes")
     ['An ‹s› is here.', 'Yes']
     """
-    return list(_lines_of_words(_VISIBLE(text)))
+    return NORMALISERS["as_is"](text)
 
 
 def alphabetic(text: str) -> list[str]:
@@ -98,7 +107,7 @@ def alphabetic(text: str) -> list[str]:
     >>> alphabetic("It’s 5 o'clock in ＢＥＲＬＩＮ,\\n東京 (Tōkyō)")
     ['it s o clock in berlin', '東 京 tōkyō']
     """
-    return list(_lines_of_words(_letters(text)))
+    return NORMALISERS["alphabetic"](text)
 
 
 def characters(text: str) -> list[str]:
@@ -107,7 +116,7 @@ def characters(text: str) -> list[str]:
     >>> characters("A 1!")
     ['a ▁ 1 !']
     """
-    return list(_lines_of_characters(unicodedata.normalize("NFC", _FOLDED(text))))
+    return NORMALISERS["characters"](text)
 
 
 def letters(text: str) -> list[str]:
@@ -116,7 +125,7 @@ def letters(text: str) -> list[str]:
     >>> letters("A 1! b")
     ['a ▁ b']
     """
-    return list(_lines_of_characters(_letters(text)))
+    return NORMALISERS["letters"](text)
 
 
 def normaliser(name: str) -> Normaliser:
@@ -137,25 +146,33 @@ def _letters(text: str) -> str:
     return " ".join(_TOKENS_AND_LINE_ENDS.findall(found)) if _HAS_UNSPACED.search(found) else found
 
 
-def _lines_of_words(text: str) -> Iterator[str]:
-    special = "<" in text
-    for line in text.split("\n"):
+def _words(text: str) -> str:
+    """Words as they come, but KenLM's special symbols."""
+    return _SPECIAL_WORD.sub(lambda match: _SPECIAL[match[0]], _VISIBLE(text))
+
+
+def _characters(text: str) -> str:
+    """The characters of a text without those that cannot be seen, blanks between them."""
+    return _apart(unicodedata.normalize("NFC", _FOLDED(text)))
+
+
+def _spelled(text: str) -> str:
+    """The characters of `_letters`, blanks between them."""
+    return _apart(_letters(text))
+
+
+def _apart(text: str) -> str:
+    return " ".join("\n".join(SPACE.join(line.split()) for line in text.split("\n")))
+
+
+def _lines(spelled: str, limit: int) -> Iterator[str]:
+    """Tokens with one blank between them, at most `limit`."""
+    for line in spelled.split("\n"):
         words = line.split()
-        if special:
-            words = [_SPECIAL.get(word, word) for word in words]
-        if len(words) > MAX_WORDS:
-            yield from (" ".join(words[i : i + MAX_WORDS]) for i in range(0, len(words), MAX_WORDS))
+        if len(words) > limit:
+            yield from (" ".join(words[i : i + limit]) for i in range(0, len(words), limit))
         elif words:
             yield " ".join(words)
-
-
-def _lines_of_characters(text: str) -> Iterator[str]:
-    for line in text.split("\n"):
-        spelled = SPACE.join(line.split())
-        if len(spelled) > MAX_CHARACTERS:
-            yield from (" ".join(spelled[i : i + MAX_CHARACTERS]) for i in range(0, len(spelled), MAX_CHARACTERS))
-        elif spelled:
-            yield " ".join(spelled)
 
 
 def _visible(char: str, *, kept: Callable[[str], str]) -> str:
@@ -202,8 +219,13 @@ _LETTERS = _Translation(partial(_visible, kept=_letter), _CASED)
 
 NORMALISERS: Mapping[str, Normaliser] = MappingProxyType(
     {
-        function.__name__: Normaliser(function.__name__, "1", function)
-        for function in (as_is, alphabetic, characters, letters)
+        found.name: found
+        for found in (
+            Normaliser("as_is", "1", _words, MAX_WORDS),
+            Normaliser("alphabetic", "1", _letters, MAX_WORDS),
+            Normaliser("characters", "1", _characters, MAX_CHARACTERS),
+            Normaliser("letters", "1", _spelled, MAX_CHARACTERS),
+        )
     }
 )
 """All normalisers by name."""

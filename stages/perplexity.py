@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from stages.contract import Annotate, setting
 from stages.errors import ConfigError, ModelError
-from stages.ngram_models import OpenModel, line_scores
+from stages.ngram_models import OpenModel, scores_of
 from stages.perplexity_models import (
     background_of,
     document_perplexity,
@@ -28,7 +28,7 @@ from stages.perplexity_models import (
     model_files,
     tokens_per_word,
 )
-from stages.perplexity_scores import document_scores, pieces
+from stages.perplexity_scores import document_scores
 
 CALIBRATED = "calibrated"
 BUCKETS = ("head", "middle", "tail")
@@ -143,14 +143,13 @@ class Perplexity:
         if model is None:
             return (None, None, None, 0, None, NO_MODEL)
         unit = tokens_per_word(model.card)
-        lines = pieces(model.normaliser(text), PIECE_WORDS * unit)
-        log10, tokens = line_scores(model, lines)
+        lines, tokens = model.normaliser.pieces(text, PIECE_WORDS * unit)
         count = int(tokens.sum())
         if count < self.min_words * unit:
             return (None, None, None, count, base, TOO_SHORT)
         benign = background_of(directory, base)
-        other = None if benign is None else line_scores(benign, lines)[0]
-        scores = document_scores(log10, tokens, other, self.window * unit)
+        other = None if benign is None else scores_of(benign, lines)
+        scores = document_scores(scores_of(model, lines), tokens, other, self.window * unit)
         return (scores.ppl, scores.worst, None if other is None else scores.ratio, count, base, SCORED)
 
     def _quality(self, directory: Path, text: str, lang: str) -> tuple[object, ...]:

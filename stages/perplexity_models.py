@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from stages.errors import ModelError
-from stages.ngram_models import KINDS, ModelCard, OpenModel, card_path, line_scores, open_model, read_card
+from stages.ngram_models import KINDS, ModelCard, OpenModel, card_path, open_model, read_card, scores_of
 from stages.perplexity_scores import document_scores
 
 DEFAULT = Path(__file__).parent / "models" / "perplexity"
@@ -69,9 +69,9 @@ def language_card(directory: Path, language: str, kind: str) -> ModelCard:
 
 def document_perplexity(model: OpenModel, text: str) -> tuple[float, int]:
     """Perplexity of a whole document (infinite if it has no token), and its tokens, ends of lines counted."""
-    log10, tokens = line_scores(model, model.normaliser(text))
+    lines, tokens = model.normaliser.pieces(text)
     count = int(tokens.sum())
-    return (document_scores(log10, tokens, None, count).ppl, count) if count else (math.inf, 0)
+    return (document_scores(scores_of(model, lines), tokens, None, count).ppl, count) if count else (math.inf, 0)
 
 
 def tokens_per_word(card: ModelCard) -> int:

@@ -14,22 +14,6 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-def pieces(lines: list[str], size: int) -> list[str]:
-    """Lines of tokens with none longer than `size` tokens.
-
-    >>> pieces(["a b c", "d"], 2)
-    ['a b', 'c', 'd']
-    """
-    cut: list[str] = []
-    for line in lines:
-        if line.count(" ") < size:
-            cut.append(line)
-        else:
-            tokens = line.split(" ")
-            cut.extend(" ".join(tokens[begin : begin + size]) for begin in range(0, len(tokens), size))
-    return cut
-
-
 class Scores(NamedTuple):
     """Scores of one document."""
 
@@ -49,29 +33,50 @@ def document_scores(log10: Floats, tokens: Ints, background: Floats | None, size
     >>> s.ppl, s.worst, s.ratio
     (100.0, 10.0, 1.0)
     """
-    worst = largest_window_mean(log10, tokens, size)
-    ratio = np.nan if background is None else largest_window_mean(log10 - background, tokens, size)
-    return Scores(_perplexity(float(log10.sum() / tokens.sum())), _perplexity(worst), float(ratio))
+    within = windows(tokens, size)
+    ratio = np.nan if background is None else largest_mean(log10 - background, within)
+    mean = float(log10.sum() / tokens.sum())
+    return Scores(_perplexity(mean), _perplexity(largest_mean(log10, within)), ratio)
 
 
-def largest_window_mean(values: Floats, tokens: Ints, size: int) -> float:
-    """The largest mean of `values` per token over all windows of whole lines with at least `size` tokens.
+class Windows(NamedTuple):
+    """Windows of whole lines."""
 
-    A window ends with the line that brings it to `size`; a document that has fewer is one window.
+    begin: Ints
+    end: Ints
+    """The line after the last."""
+    tokens: Ints
 
-    >>> largest_window_mean(np.array([1., 0., 4.]), np.array([1, 1, 2]), size=2)
+
+def windows(tokens: Ints, size: int) -> Windows:
+    """The windows of lines that have at least `size` tokens, given the number of tokens of each line (at least one).
+
+    A window ends with the line that brings it to `size`, and one more with the last line; a document that has fewer
+    tokens is one window.
+
+    >>> windows(np.array([1, 3, 1]), size=2)
+    Windows(begin=array([0, 1, 1]), end=array([2, 2, 3]), tokens=array([4, 3, 4]))
+    """
+    lines = len(tokens)
+    counts = np.zeros(lines + 1, np.int64)
+    np.cumsum(tokens, out=counts[1:])
+    if counts[-1] < size:
+        return Windows(np.array([0]), np.array([lines]), counts[-1:])
+    starts = int(counts.searchsorted(counts[-1] - size, side="right"))  # the lines that a window can begin with
+    begin = np.minimum(np.arange(starts + 1), starts - 1)
+    end = np.append(counts.searchsorted(counts[:starts] + size), lines)
+    return Windows(begin, end, counts[end] - counts[begin])
+
+
+def largest_mean(values: Floats, within: Windows) -> float:
+    """The largest mean of `values` per token over all windows.
+
+    >>> largest_mean(np.array([1., 0., 4.]), windows(np.array([1, 1, 2]), size=2))
     2.0
     """
-    sums = np.concatenate(([0.0], np.cumsum(values)))
-    counts = np.concatenate(([0], np.cumsum(tokens)))
-    ends = np.searchsorted(counts, counts[:-1] + size)
-    starts = np.flatnonzero(ends < len(counts))
-    if not len(starts):
-        return float(sums[-1] / counts[-1])
-    last = np.searchsorted(counts, counts[-1] - size, side="right") - 1  # the window that ends with the last line
-    begin = np.append(starts, last)
-    end = np.append(ends[starts], len(counts) - 1)
-    return float(np.max((sums[end] - sums[begin]) / (counts[end] - counts[begin])))
+    sums = np.zeros(len(values) + 1)
+    np.cumsum(values, out=sums[1:])
+    return float(((sums[within.end] - sums[within.begin]) / within.tokens).max())
 
 
 def _perplexity(mean_log10: float) -> float:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.perplexity_scores import document_scores, largest_window_mean, pieces
+from stages.perplexity_scores import document_scores, largest_mean, windows
 
 LINES = st.lists(st.tuples(st.floats(-50, 0), st.integers(1, 20)), min_size=1, max_size=30)
 
@@ -31,7 +31,7 @@ def _brute_force(values: list[float], tokens: list[int], size: int) -> float:
 @settings(deadline=None)
 def test_the_largest_window_mean_is_that_of_brute_force(lines: list[tuple[float, int]], size: int) -> None:
     values, tokens = [value for value, _ in lines], [count for _, count in lines]
-    found = largest_window_mean(np.array(values), np.array(tokens), size)
+    found = largest_mean(np.array(values), windows(np.array(tokens), size))
     assert found == pytest.approx(_brute_force(values, tokens, size), abs=1e-9)
 
 
@@ -54,12 +54,3 @@ def test_a_model_that_is_its_own_background_gives_no_ratio() -> None:
 
 def test_probabilities_too_small_for_a_perplexity_do_not_overflow() -> None:
     assert np.isfinite(document_scores(np.array([-4000.0]), np.array([2]), None, 5).ppl)
-
-
-@given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=40), st.integers(1, 10))
-@settings(deadline=None)
-def test_pieces_keep_all_tokens_in_order(tokens: list[str], size: int) -> None:
-    cut = pieces([" ".join(tokens)], size)
-    assert [token for piece in cut for token in piece.split(" ")] == tokens
-    assert all(len(piece.split(" ")) <= size for piece in cut)
-    assert len(cut) == math.ceil(len(tokens) / size)

@@ -32,13 +32,25 @@ def pieces(text: str, limit: int, size: int) -> Pieces:
     data = f"\n{text}\n".encode()
     codes = np.frombuffer(data, np.uint8)
     inside = codes > ord(" ")
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    edges = (inside[1:] != inside[:-1]).nonzero()[0] + 1
     starts, ends = edges[::2], edges[1::2]
-    first = np.searchsorted(starts, np.flatnonzero(codes == ord("\n")))  # the token that each line begins with
-    place = np.arange(len(starts)) - np.repeat(first[:-1], np.diff(first))
+    line = starts.searchsorted((codes == ord("\n")).nonzero()[0])  # the token that each line begins with
+    filled = line[:-1] < line[1:]
+    begin, end = line[:-1][filled], line[1:][filled]
     if limit % size:
-        place %= limit
-    begin = np.flatnonzero(place % size == 0)
-    end = np.append(begin[1:], len(starts))
-    places = zip(starts[begin].tolist(), ends[end - 1].tolist(), strict=True) if len(begin) else ()
-    return Pieces([data[one:two] for one, two in places], end[: len(begin)] - begin + 1)
+        begin, end = _cut(begin, end, limit)
+    begin, end = _cut(begin, end, size)
+    places = zip(starts[begin].tolist(), ends[end - 1].tolist(), strict=True)
+    return Pieces([data[one:two] for one, two in places], end - begin + 1)
+
+
+def _cut(begin: Ints, end: Ints, size: int) -> tuple[Ints, Ints]:
+    """Each range in ranges of `size`, the last of them with what is left.
+
+    >>> _cut(np.array([0, 5]), np.array([5, 6]), 3)
+    (array([0, 3, 5]), array([3, 5, 6]))
+    """
+    parts = -((begin - end) // size)
+    place = np.arange(parts.sum()) - (parts.cumsum() - parts).repeat(parts)
+    one = begin.repeat(parts) + size * place
+    return one, np.minimum(one + size, end.repeat(parts))

@@ -2,13 +2,17 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.aggregates import MOST_VALUES, OTHER, Aggregate, aggregate, merge
 from pipeline.plan import Step
+from pipeline.rating_facts import EXAMPLE_CHARACTERS, RatingFacts, rating_facts
 from pipeline.records import read_record
-from pipeline.shards import read_table
+from pipeline.shards import masked_rows, read_table
 from pipeline.sidecars import Tick
 from pipeline.storage import Store
 from pipeline.verdicts import Shard, StageCounts, judge
@@ -48,6 +52,8 @@ class Outcome:
     columns: dict[str, Aggregate]
     quarantines: tuple[str, ...]
     seconds: float
+    rating: RatingFacts | None = None
+    """None if no stage rated the documents."""
 
 
 def finished_outcome(task: ShardTask) -> Outcome | None:
@@ -59,7 +65,8 @@ def process_shard(task: ShardTask, tick: Tick) -> Outcome:
     """Run all batch stages on one shard and publish its outcome."""
     began = time.monotonic()
     verdict = judge(task.store, task.steps, task.shard, tick)
-    facts = read_table(task.store, task.shard.file.name, ["source", "text_bytes"])
+    facts = read_table(task.store, task.shard.file.name, ["id", "source", "text_bytes"])
+    sources = facts.column("source").to_pylist()
     text_bytes = facts.column("text_bytes").to_numpy()
     outcome = Outcome(
         shard=task.shard.file.name,
@@ -67,13 +74,27 @@ def process_shard(task: ShardTask, tick: Tick) -> Outcome:
         stages=tuple(verdict.counts),
         kept=int(verdict.alive.sum()),
         kept_bytes=int(text_bytes[verdict.alive].sum()),
-        by_source=_by_source(facts.column("source").to_pylist(), text_bytes, verdict.alive),
+        by_source=_by_source(sources, text_bytes, verdict.alive),
         columns=aggregate(verdict.columns.drop_columns(["row"]), verdict.alive),
         quarantines=tuple(verdict.quarantines),
         seconds=round(time.monotonic() - began, 3),
+        rating=rating_facts(
+            verdict.columns, sources, facts.column("id").to_pylist(), verdict.alive, partial(_beginnings, task)
+        ),
     )
     task.store.write_json(task.record_name, outcome)
     return outcome
+
+
+def _beginnings(task: ShardTask, rows: np.ndarray) -> list[tuple[str, str]]:
+    """Id and beginning of the text of some rows."""
+    mask = np.zeros(task.shard.file.rows, dtype=bool)
+    mask[rows] = True
+    found: list[tuple[str, str]] = []
+    for batch in masked_rows(task.store, task.shard.file.name, mask, pa.table({}), ["id", "text"]):
+        texts = pc.utf8_slice_codeunits(batch.column("text"), 0, EXAMPLE_CHARACTERS)
+        found += zip(batch.column("id").to_pylist(), texts.to_pylist(), strict=True)
+    return found
 
 
 def _by_source(sources: list[str], text_bytes: np.ndarray, alive: np.ndarray) -> dict[str, dict[str, int]]:

@@ -9,6 +9,8 @@ from pipeline.aggregates import OTHER, merge
 from pipeline.manifest import Finished, manifest_of
 from pipeline.outcomes import bounded_sources
 from pipeline.quarantine import SCHEMA as QUARANTINE_SCHEMA
+from pipeline.rating_facts import merged
+from pipeline.rating_report import rating_section
 from pipeline.shards import read_table
 from pipeline.storage import Store
 from stages.errors import InputError
@@ -49,6 +51,8 @@ def report_facts(store: Store, finished: Finished) -> dict[str, Any]:
         "sources": _sources(finished),
         "columns_all": {name: merge(o.columns[name].all for o in outcomes if name in o.columns) for name in names},
         "columns_kept": {name: merge(o.columns[name].kept for o in outcomes if name in o.columns) for name in names},
+        "rating": _rating(finished),
+        "rating_columns": [name for name in names if name.startswith("rating_") and name != "rating_status"],
         "quarantine_places": _quarantine_places(store),
         "shards": [dataclasses.asdict(shard) for split in finished.splits for shard in split.shards],
     }
@@ -119,6 +123,11 @@ def histogram(counts: dict[str, int], kept: dict[str, int], bins: int = 20) -> l
 def _sources(finished: Finished) -> dict[str, dict[str, int]]:
     sources = sorted({source for outcome in finished.outcomes for source in outcome.by_source})
     return bounded_sources({s: merge(o.by_source[s] for o in finished.outcomes if s in o.by_source) for s in sources})
+
+
+def _rating(finished: Finished) -> dict[str, Any] | None:
+    parts = [outcome.rating for outcome in finished.outcomes if outcome.rating is not None]
+    return rating_section(merged(parts)) if parts else None
 
 
 def _quarantine_places(store: Store) -> list[dict[str, Any]]:

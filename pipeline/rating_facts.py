@@ -1,0 +1,127 @@
+"""Mergeable facts of ratings, made with each shard, so that the report of any number of documents reads none of them.
+
+All numbers are counts or sums of whole numbers: they merge exactly, in any order.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from pipeline.aggregates import MOST_VALUES, OTHER
+from stages.rating_protocol import CRITERIA
+
+EXAMPLES = 2
+"""Kept documents per criterion and score that are shown."""
+EXAMPLE_CHARACTERS = 240
+SCORES = 5
+_COLUMNS = [f"rating_{name}" for name in CRITERIA]
+
+Example = tuple[int, str, str]
+"""Hash of the id, the id, the beginning of the text: the smallest hashes are shown."""
+
+
+@dataclass
+class RatingFacts:
+    """What is known of the ratings of some documents."""
+
+    by_source: dict[str, list[list[int]]] = field(default_factory=dict)
+    """Source -> documents by criterion (14) and score (5)."""
+    complete: int = 0
+    """Documents with all fourteen scores; the next two are of these."""
+    sums: list[int] = field(default_factory=lambda: [0] * len(CRITERIA))
+    products: list[list[int]] = field(default_factory=lambda: [[0] * len(CRITERIA) for _ in CRITERIA])
+    """Sums of the products of two criteria's scores, (14, 14)."""
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    examples: dict[str, list[Example]] = field(default_factory=dict)
+    """`criterion/score` -> kept documents."""
+
+
+ReadTexts = Callable[[np.ndarray], Sequence[tuple[str, str]]]
+"""Given row numbers in ascending order, the id and the beginning of the text of each."""
+
+
+def rating_facts(
+    columns: pa.Table, sources: Sequence[str], ids: Sequence[str], alive: np.ndarray, read: ReadTexts
+) -> RatingFacts | None:
+    """The facts of one shard, or None if no stage rated it.
+
+    `columns` is what the stages added, `alive` a boolean mask of the kept rows, `read` gives texts for the examples.
+    """
+    if "rating_status" not in columns.column_names:
+        return None
+    scores = np.stack([_scores(columns.column(name)) for name in _COLUMNS], axis=1)
+    whole = scores[(scores > 0).all(axis=1)]
+    return RatingFacts(
+        by_source=_bounded({source: _counts(scores[rows]) for source, rows in _rows_by(sources).items()}),
+        complete=len(whole),
+        sums=whole.sum(axis=0).tolist(),
+        products=(whole.T @ whole).tolist(),
+        prompt_tokens=_total(columns.column("rating_prompt_tokens")),
+        answer_tokens=_total(columns.column("rating_answer_tokens")),
+        examples=_examples(scores, ids, alive, read),
+    )
+
+
+def merged(parts: Iterable[RatingFacts]) -> RatingFacts:
+    """The facts of several shards as one."""
+    total = RatingFacts()
+    by_source: dict[str, np.ndarray] = {}
+    for part in parts:
+        for source, counts in part.by_source.items():
+            by_source[source] = by_source.get(source, 0) + np.array(counts)
+        total.complete += part.complete
+        total.sums = np.add(total.sums, part.sums).tolist()
+        total.products = np.add(total.products, part.products).tolist()
+        total.prompt_tokens += part.prompt_tokens
+        total.answer_tokens += part.answer_tokens
+        for key, found in part.examples.items():
+            total.examples[key] = heapq.nsmallest(EXAMPLES, [*total.examples.get(key, []), *found])
+    total.by_source = _bounded({source: counts.tolist() for source, counts in sorted(by_source.items())})
+    total.examples = dict(sorted(total.examples.items()))
+    return total
+
+
+def _scores(column: pa.ChunkedArray) -> np.ndarray:
+    """int64, one per row: 1 to 5, or 0 where there is no score."""
+    return np.asarray(pc.fill_null(column, 0)).astype(np.int64)
+
+
+def _rows_by(sources: Sequence[str]) -> dict[str, np.ndarray]:
+    names, codes = np.unique(np.array(sources, dtype=object).astype(str), return_inverse=True)
+    return {str(name): np.flatnonzero(codes == code) for code, name in enumerate(names)}
+
+
+def _counts(scores: np.ndarray) -> list[list[int]]:
+    return [np.bincount(column, minlength=SCORES + 1)[1:].tolist() for column in scores.T]
+
+
+def _bounded(found: dict[str, list[list[int]]]) -> dict[str, list[list[int]]]:
+    """The largest sources, and the rest as one."""
+    if len(found) <= MOST_VALUES:
+        return found
+    ordered = sorted(found, key=lambda source: (-int(np.sum(found[source])), source))
+    rest = np.sum([found[source] for source in ordered[MOST_VALUES:]], axis=0).tolist()
+    return {source: found[source] for source in ordered[:MOST_VALUES]} | {OTHER: rest}
+
+
+def _total(column: pa.ChunkedArray) -> int:
+    return int(pc.sum(column).as_py() or 0)
+
+
+def _examples(scores: np.ndarray, ids: Sequence[str], alive: np.ndarray, read: ReadTexts) -> dict[str, list[Example]]:
+    hashes = [xxhash.xxh3_64_intdigest(id_.encode()) for id_ in ids]
+    chosen: dict[str, list[int]] = {}
+    for place, name in enumerate(CRITERIA):
+        for score in range(1, SCORES + 1):
+            rows = np.flatnonzero((scores[:, place] == score) & alive).tolist()
+            if rows:
+                chosen[f"{name}/{score}"] = heapq.nsmallest(EXAMPLES, rows, key=lambda row: (hashes[row], row))
+    wanted = np.array(sorted({row for rows in chosen.values() for row in rows}), dtype=np.int64)
+    found = dict(zip(wanted.tolist(), read(wanted), strict=True)) if len(wanted) else {}
+    return {key: [(hashes[row], *found[row]) for row in rows] for key, rows in chosen.items()}

@@ -3,12 +3,15 @@
 KenLM takes a run of blanks for one, so a piece is a slice of the text; no token becomes a Python object.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+GROUP_CHARACTERS = 8_000_000
+"""Texts that are held in pieces at once."""
 
 
 class Pieces(NamedTuple):
@@ -18,6 +21,24 @@ class Pieces(NamedTuple):
     """UTF-8, tokens with one or more blanks between them."""
     tokens: Ints
     """Tokens of each line, the end of sentence counted."""
+
+
+def together(texts: Iterable[str], most: int = GROUP_CHARACTERS) -> Iterator[list[str]]:
+    """Consecutive texts in groups of at most `most` characters; a longer text is a group of its own.
+
+    >>> list(together(["ab", "c", "defg", "h"], 3))
+    [['ab', 'c'], ['defg'], ['h']]
+    """
+    group: list[str] = []
+    held = 0
+    for text in texts:
+        if group and held + len(text) > most:
+            yield group
+            group, held = [], 0
+        group.append(text)
+        held += len(text)
+    if group:
+        yield group
 
 
 def pieces(text: str, limit: int, size: int) -> Pieces:

@@ -7,7 +7,7 @@ Quality side (`side: below`): a model of clean text; what surprises it is droppe
 by the percentiles of its language (CCNet, arXiv 1911.00359).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from stages.contract import Annotate, setting
 from stages.errors import ConfigError, ModelError
 from stages.ngram_models import OpenModel, scores_of
+from stages.ngram_pieces import together
 from stages.perplexity_models import (
     background_of,
     document_perplexity,
@@ -37,6 +38,9 @@ SCORED, TOO_SHORT, NO_MODEL = "scored", "too_short", "no_model"
 """What the status column says."""
 PIECE_WORDS = 16
 """Longer lines are cut, so that a window can begin and end inside a paragraph."""
+
+Row = tuple[object, ...]
+"""One document's values, in the order of the added columns."""
 
 _COLUMNS = {"document": "harmful_ppl", "worst": "harmful_ppl_worst", "ratio": "harmful_ratio"}
 
@@ -116,11 +120,16 @@ class Perplexity:
         """The annotating function; a language's models are verified and mapped when its first document comes."""
         self.models()
         directory, adds = model_directory(self.model), self.adds
-        row = self._harmful if self.side == "above" else self._quality
+        judge = self._harmful if self.side == "above" else self._quality
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
             texts, languages = batch.column("text").to_pylist(), batch.column("lang").to_pylist()
-            rows = [row(directory, text or "", lang or "") for text, lang in zip(texts, languages, strict=True)]
+            rows: list[Row] = [()] * len(texts)
+            for lang in dict.fromkeys(languages):
+                places = [place for place, found in enumerate(languages) if found == lang]
+                answers = judge(directory, lang or "", [texts[place] or "" for place in places])
+                for place, answer in zip(places, answers, strict=True):
+                    rows[place] = answer
             columns = list(zip(*rows, strict=True)) or [()] * len(adds)
             arrays = [pa.array(values, field.type) for values, field in zip(columns, adds, strict=True)]
             return pa.RecordBatch.from_arrays(arrays, schema=adds)
@@ -138,28 +147,37 @@ class Perplexity:
         }
         return pc.case_when(pc.make_struct(*reasons.values()), *(pa.scalar(reason) for reason in reasons))
 
-    def _harmful(self, directory: Path, text: str, lang: str) -> tuple[object, ...]:
+    def _harmful(self, directory: Path, lang: str, texts: list[str]) -> list[Row]:
         model, base = _model_of(directory, lang, "harmful")
         if model is None:
-            return (None, None, None, 0, None, NO_MODEL)
-        unit = tokens_per_word(model.card)
-        lines, tokens = model.normaliser.pieces(text, PIECE_WORDS * unit)
-        count = int(tokens.sum())
-        if count < self.min_words * unit:
-            return (None, None, None, count, base, TOO_SHORT)
+            return [(None, None, None, 0, None, NO_MODEL)] * len(texts)
         benign = background_of(directory, base)
-        other = None if benign is None else scores_of(benign, lines)
-        scores = document_scores(scores_of(model, lines), tokens, other, self.window * unit)
-        return (scores.ppl, scores.worst, None if other is None else scores.ratio, count, base, SCORED)
+        return [row for group in together(texts) for row in self._compared(model, benign, base, group)]
 
-    def _quality(self, directory: Path, text: str, lang: str) -> tuple[object, ...]:
+    def _compared(self, model: OpenModel, benign: OpenModel | None, base: str, texts: list[str]) -> Iterator[Row]:
+        """Rows of texts in one language: one model after the other scores them all, so that it stays in the cache."""
+        unit = tokens_per_word(model.card)
+        cut = [model.normaliser.pieces(text, PIECE_WORDS * unit) for text in texts]
+        counts = [int(tokens.sum()) for _, tokens in cut]
+        lines = [found.lines if n >= self.min_words * unit else [] for found, n in zip(cut, counts, strict=True)]
+        log10 = [scores_of(model, found) for found in lines]
+        other = [scores_of(benign, found) if benign else None for found in lines]
+        for (_, tokens), count, ours, theirs in zip(cut, counts, log10, other, strict=True):
+            if not len(ours):
+                yield None, None, None, count, base, TOO_SHORT
+                continue
+            scores = document_scores(ours, tokens, theirs, self.window * unit)
+            yield scores.ppl, scores.worst, None if theirs is None else scores.ratio, count, base, SCORED
+
+    def _quality(self, directory: Path, lang: str, texts: list[str]) -> list[Row]:
         model, base = _model_of(directory, lang, "clean")
         if model is None:
-            return (None, None, 0, None, NO_MODEL)
-        ppl, count = document_perplexity(model, text)
-        if count < self.min_words * tokens_per_word(model.card):
-            return (None, None, count, base, TOO_SHORT)
-        return (ppl, bucket_of(ppl, model), count, base, SCORED)
+            return [(None, None, 0, None, NO_MODEL)] * len(texts)
+        least = self.min_words * tokens_per_word(model.card)
+        return [
+            (None, None, count, base, TOO_SHORT) if count < least else (ppl, bucket_of(ppl, model), count, base, SCORED)
+            for ppl, count in (document_perplexity(model, text) for text in texts)
+        ]
 
     def _fails(self, annotations: pa.RecordBatch) -> pa.BooleanArray:
         if self.side == "below" and self.threshold == CALIBRATED:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,9 +21,10 @@ from stages.errors import ConfigError, ModelError
 from stages.model_files import sha256_of
 from stages.normalisers import Normaliser, normaliser
 
-Kind = Literal["harmful", "background", "clean"]
+Kind = Literal["harmful", "background", "clean", "weights"]
 Binary = Literal["trie", "probing", "arpa"]
 KINDS: tuple[Kind, ...] = ("harmful", "background", "clean")
+"""What `tamis train perplexity` makes; `weights` of single words are no estimate of a text."""
 
 REMEDY = "train it with `tamis train perplexity`, or copy the .klm and its .json together"
 _HEADER = re.compile(rb"mmap lm \S+ (?:format version (\d+)|incomplete)\n")
@@ -105,8 +107,8 @@ def line_scores(model: OpenModel, lines: Sequence[str]) -> tuple[npt.NDArray[np.
 
     `lines` must come from the model's own normaliser: tokens with one blank between them.
     """
-    tokens = np.fromiter((line.count(" ") + 2 for line in lines), np.int64, len(lines))
-    return scores_of(model, list(map(str.encode, lines))), tokens
+    encoded = list(map(str.encode, lines))
+    return scores_of(model, encoded), np.fromiter(map(bytes.count, encoded, repeat(b" ")), np.int64, len(lines)) + 2
 
 
 def scores_of(model: OpenModel, lines: Sequence[bytes]) -> npt.NDArray[np.float64]:

@@ -22,6 +22,7 @@ RATERS = ("student", "llm", "served")
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("auto", "float32", "bfloat16")
 APIS = ("completions", "chat")
+GUIDES = ("none", "regex", "grammar")
 
 
 class RaterModule(Protocol):
@@ -58,6 +59,7 @@ class Rating:
     batch_tokens: int = setting(16384, "llm: tokens per batch, padding included")
     url: str = setting("", "served: the endpoint's base URL; the key is read from $TAMIS_RATER_KEY")
     api: str = setting("chat", f"served: {' or '.join(APIS)}")
+    guided: str = setting("none", "served: hold the answer to its form: none, regex (vLLM), grammar (llama.cpp)")
     concurrency: int = setting(64, "served: requests at once, of each worker process")
     retries: int = setting(5, "served: further tries of a request that failed")
     timeout_s: float = setting(120.0, "served: seconds until a request counts as failed")
@@ -69,7 +71,7 @@ class Rating:
     def __post_init__(self) -> None:
         """Raise ConfigError for a value that cannot be used."""
         choices = {"rater": RATERS, "mode": MODES, "language": tuple(WORDINGS), "device": DEVICES, "dtype": DTYPES}
-        for name, known in {**choices, "api": APIS, "unrated": ("keep", "drop")}.items():
+        for name, known in {**choices, "api": APIS, "guided": GUIDES, "unrated": ("keep", "drop")}.items():
             _one_of(name, getattr(self, name), known)
         for domain in self.domains:
             _one_of("domains", domain, DOMAINS)

@@ -85,6 +85,7 @@ def run(
     from pipeline.engines.local import cpu_count
     from pipeline.lean import spare_pandas
     from pipeline.run import run as run_plan
+    from pipeline.showing import visible
 
     spare_pandas()
     loaded = load_config(config, set_ or [], limit)
@@ -96,6 +97,9 @@ def run(
         OUT.print(f"  {counts.stage}: {counts.kept:,} of {counts.entered:,} kept, dropped: {dropped}", highlight=False)
     for column, found in finished.statuses.items():
         OUT.print(f"  {column}: {', '.join(f'{value} {n:,}' for value, n in found.items())}", highlight=False)
+    for name, summary in finished.surveys.items():
+        for note in summary.notes:
+            OUT.print(f"  {name}: {visible(note)}", highlight=False, markup=False, soft_wrap=True)
     for reason, count in finished.ledger.quarantined.items():
         OUT.print(f"  quarantined: {reason} {count:,}", highlight=False)
     OUT.print(

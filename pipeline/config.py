@@ -2,14 +2,14 @@
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import stages
 from pipeline.formats import FORMATS, FieldNames
 from pipeline.yaml_files import parse_value, read_yaml
-from stages.contract import BatchStage, setting
+from stages.contract import Stage, setting
 from stages.errors import ConfigError
 
 Section = TypeVar("Section")
@@ -60,7 +60,7 @@ class RunConfig:
 
     input: InputConfig
     output: str
-    stages: tuple[BatchStage, ...]
+    stages: tuple[Stage, ...]
     shards: ShardsConfig = dataclasses.field(default_factory=ShardsConfig)
     seed: int = 0
     limit: int = 0
@@ -135,8 +135,13 @@ def as_plain(config: RunConfig) -> dict[str, Any]:
 
 
 def _plain(section: Any) -> dict[str, Any]:
-    values = dataclasses.asdict(section)
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    return {key: _plain_value(value) for key, value in dataclasses.asdict(section).items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _limited(config: RunConfig, limit: int) -> RunConfig:
@@ -162,7 +167,7 @@ def _stage_list(raw: dict[str, Any]) -> list[Any]:
     return found
 
 
-def _stage(index: int, entry: Any) -> BatchStage:
+def _stage(index: int, entry: Any) -> Stage:
     """One entry of `stages`: `- language` or `- language: {settings}`."""
     where = f"stages[{index}]"
     if isinstance(entry, str):

@@ -9,11 +9,12 @@ from rich.console import Console
 from pipeline.manifest import NAME, read_manifest
 from pipeline.records import FileRecord, is_intact
 from pipeline.report import readable_bytes
-from pipeline.showing import print_json, short, start_of, table
+from pipeline.showing import print_json, short, start_of, table, visible
 from pipeline.storage import Store
 from stages.errors import EngineError, InputError
 
 _STATISTICS = ("column_name", "column_type", "min", "max", "approx_unique", "avg", "null_percentage")
+_ROWS = 50
 _LONG = ("text", "metadata")
 _OPTIONS = "hive_partitioning = false, union_by_name = true"
 
@@ -144,11 +145,16 @@ def _show_run(console: Console, facts: dict[str, Any]) -> None:
     if statuses := facts.get("statuses"):
         rows = [(column, value, count) for column, found in statuses.items() for value, count in found.items()]
         console.print(table("what the stages did", ("column", "status", "documents"), rows))
+    for name, found in facts.get("surveys", {}).items():
+        for note in found["notes"]:
+            console.print(f"{name}: {visible(note)}", markup=False, highlight=False)
+        cells = [[visible(cell) if isinstance(cell, str) else cell for cell in row] for row in found["rows"]]
+        console.print(table(name, found["columns"], cells[:_ROWS]))
     parts = [
         (p["name"], p["rows"], readable_bytes(p["text_bytes"]), readable_bytes(p["size"]), p["xxh3"])
         for p in facts["parts"]
     ]
-    console.print(table("shards", ("file", "documents", "text", "size", "xxh3"), parts[:50]))
+    console.print(table("shards", ("file", "documents", "text", "size", "xxh3"), parts[:_ROWS]))
     console.print(table("columns", ("name", "type"), facts["columns"].items()))
 
 

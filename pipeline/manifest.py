@@ -19,7 +19,7 @@ from pipeline.reading import SplitRecord
 from pipeline.storage import Store
 from pipeline.verdicts import StageCounts
 from pipeline.writing import PartRecord
-from stages.contract import STATUS_SUFFIX
+from stages.contract import STATUS_SUFFIX, Summary
 from stages.errors import ConfigError, InputError
 
 NAME = "manifest.json"
@@ -40,6 +40,8 @@ class Finished:
     parts: list[PartRecord]
     seconds: Mapping[str, float]
     """Wall-clock seconds by step, of this call alone (a resumed step shows what was left of it)."""
+    surveys: Mapping[str, Summary] = dataclasses.field(default_factory=dict)
+    """What stages found out about all rows, by stage."""
 
     @property
     def funnel(self) -> list[StageCounts]:
@@ -123,6 +125,7 @@ def manifest_of(finished: Finished) -> dict[str, Any]:
         "ledger": dataclasses.asdict(finished.ledger),
         "funnel": [dataclasses.asdict(counts) for counts in finished.funnel],
         "statuses": finished.statuses,
+        "surveys": {name: dataclasses.asdict(summary) for name, summary in finished.surveys.items()},
         "parts": [dataclasses.asdict(part.data) for part in finished.parts],
         "dropped": [dataclasses.asdict(part.dropped) for part in finished.parts],
         "columns": {field.name: str(field.type) for field in plan.schema},

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.config import RunConfig
 from pipeline.documents import PROVENANCE, RESERVED
 from pipeline.listing import Listed, check_fields, list_inputs
-from stages.contract import BatchStage, values_of
+from stages.contract import Stage, is_survey, values_of
 from stages.errors import ConfigError
 from stages.model_files import sha256_of
 
@@ -31,7 +31,7 @@ class Step:
     name: str
     hash: str
     """Of the settings that shape its content, its code version, its models' checksums, and the step before it."""
-    stage: BatchStage | None = None
+    stage: Stage | None = None
 
     @property
     def directory(self) -> str:
@@ -69,7 +69,7 @@ def make_plan(config: RunConfig) -> Plan:
     batch: list[Step] = []
     upstream = read.hash
     for index, stage in enumerate(config.stages, 1):
-        step = Step(index, stage.name, digest(_stage_facts(stage, upstream)), stage)
+        step = Step(index, stage.name, digest(_stage_facts(stage, upstream, config.seed)), stage)
         batch.append(step)
         upstream = digest({"step": step.hash, "thresholds": values_of(stage, filter=True)})
     shards = {"text_mb": config.shards.text_mb, "row_group_mb": config.shards.row_group_mb}
@@ -121,8 +121,9 @@ def _read_facts(config: RunConfig, inputs: list[Listed]) -> dict[str, object]:
     }
 
 
-def _stage_facts(stage: BatchStage, upstream: str) -> dict[str, object]:
+def _stage_facts(stage: Stage, upstream: str, seed: int) -> dict[str, object]:
     return {
+        **({"seed": seed} if is_survey(stage) else {}),
         "name": stage.name,
         "version": stage.version,
         "libraries": _versions(stage.libraries),
@@ -137,13 +138,14 @@ def _versions(libraries: Iterable[str]) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in sorted(set(libraries))}
 
 
-def _check_chain(stages: tuple[BatchStage, ...]) -> None:
-    """Each stage once, and each column that one reads was added before it."""
+def _check_chain(stages: tuple[Stage, ...]) -> None:
+    """Each stage once, and each column that one reads was added before it (or, for a survey, is known of the input)."""
     known = set(RESERVED.names)
     ours = {*PROVENANCE.names, "row", "keep", "dropped_by", "drop_reason"}
     for index, stage in enumerate(stages):
         where = f"stages[{index}].{stage.name}"
-        if missing := [name for name in stage.reads if name not in known]:
+        given = known | set(PROVENANCE.names) if is_survey(stage) else known
+        if missing := [name for name in stage.reads if name not in given]:
             raise ConfigError(
                 f"{where}: needs the column '{missing[0]}', which no stage before it adds: chain one that does"
             )

@@ -1,10 +1,11 @@
-"""Running a plan: read, batch stages, write; each task resumable by its record; the manifest last."""
+"""Running a plan: read, stages (surveys first, in rounds), write; each task resumable by its record; manifest last."""
 
 import dataclasses
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -16,7 +17,7 @@ from pipeline.lock import locked
 from pipeline.manifest import NAME as MANIFEST
 from pipeline.manifest import Finished, check_output, reset_result, write_manifest
 from pipeline.outcomes import Outcome, ShardTask, finished_outcome, process_shard
-from pipeline.plan import Plan, changed_inputs, make_plan
+from pipeline.plan import Plan, Step, changed_inputs, make_plan
 from pipeline.progress import StepProgress, step_progress
 from pipeline.quarantine import merge_quarantine
 from pipeline.reading import SplitRecord, finished_read, read_split
@@ -24,8 +25,10 @@ from pipeline.repeated import quarantine_repeated
 from pipeline.report import write_report
 from pipeline.splitting import MB, read_tasks
 from pipeline.storage import Store
+from pipeline.surveys import StepsTask, finished_steps, no_partial, round_tasks, run_steps, survey_shards, surveyed
 from pipeline.verdicts import Shard
 from pipeline.writing import PartRecord, PartTask, finished_part, plan_parts, write_part
+from stages.contract import Summary, is_survey
 from stages.errors import InputError
 
 Task = TypeVar("Task")
@@ -66,6 +69,7 @@ class _Run:
         try:
             splits = self._read()
             shards = self._shards(splits)
+            surveys = self._survey(shards)
             outcomes = self._process(shards)
             ledger = ledger_of(splits, outcomes)
             self._check_budget(ledger.quarantined, ledger.read)
@@ -77,7 +81,7 @@ class _Run:
             raise
         merge_quarantine(self.store, self.quarantines)
         self.seconds["total"] = round(time.monotonic() - self.began, 3)
-        finished = Finished(self.plan, self.engine.name, ledger, splits, outcomes, parts, self.seconds)
+        finished = Finished(self.plan, self.engine.name, ledger, splits, outcomes, parts, self.seconds, surveys)
         if not self.worked and self.store.exists(MANIFEST):
             return finished
         write_report(self.store, finished)
@@ -125,6 +129,28 @@ class _Run:
         self._check_budget({REPEATED: repeated.count}, read)
         self.quarantines += [repeated.quarantine] if repeated.quarantine else []
         return [Shard(file, repeated.rows.get(file.name, ())) for file in files]
+
+    def _survey(self, shards: Sequence[Shard]) -> dict[str, Summary]:
+        """What the stages found that must know all rows before they can annotate one, by name."""
+        found: dict[str, Summary] = {}
+        for number, step in enumerate(self.plan.batch):
+            if is_survey(step.stage):
+                steps = self.plan.batch[: number + 1]
+                prepare = functools.partial(self._prepare, steps[:-1], shards)
+                survey = surveyed(
+                    self.store, steps, self.plan.config.seed, prepare, functools.partial(self._round, steps, shards)
+                )
+                found[step.name] = step.stage.summary(survey.state)
+        return found
+
+    def _prepare(self, steps: tuple[Step, ...], shards: Sequence[Shard]) -> None:
+        tasks = [StepsTask(self.store, steps, shard) for shard in shards]
+        name = "+".join(step.name for step in steps)
+        self._map(name, tasks, finished_steps, run_steps, _take_nothing)
+
+    def _round(self, steps: tuple[Step, ...], shards: Sequence[Shard], number: int) -> list[Any]:
+        tasks = round_tasks(self.store, steps, shards)
+        return self._map(f"{steps[-1].name} round {number}", tasks, no_partial, survey_shards, _take_nothing)
 
     def _process(self, shards: Sequence[Shard]) -> list[Outcome]:
         dropped = 0
@@ -177,6 +203,10 @@ class _Run:
 
     def _check_budget(self, bad: Mapping[str, int], read: int) -> None:
         check_budget(bad, read, self.plan.config.input.max_bad_fraction)
+
+
+def _take_nothing(result: object, progress: StepProgress) -> None:
+    """For results that need no counting."""
 
 
 def _noted(what: str, count: int) -> str:

@@ -72,7 +72,7 @@ def stage_facts(name: str) -> dict[str, Any]:
         "name": name,
         "summary": (kind.__doc__ or "").strip().splitlines()[0],
         "version": kind.version,
-        "reads": list(kind.reads),
+        "reads": list(kind().reads),
         "adds": {field.name: str(field.type) for field in kind().adds},
         "settings": [dataclasses.asdict(setting) for setting in settings_of(kind)],
     }

@@ -20,7 +20,8 @@ from pipeline.quarantine import Quarantine
 from pipeline.records import FileRecord, file_record, is_there, read_record
 from pipeline.shards import ShardWriter, masked_rows, read_table
 from pipeline.storage import HashedFile, Store
-from stages.contract import Annotate, BatchStage, checked
+from pipeline.survey_state import finished_state
+from stages.contract import Annotate, BatchStage, Stage, SurveyStage, checked, is_survey
 from stages.errors import TamisError
 
 Tick = Callable[[int, int], None]
@@ -42,7 +43,7 @@ class SidecarRecord:
     """File with those rows, or an empty string."""
 
 
-def sidecar_schema(stage: BatchStage) -> pa.Schema:
+def sidecar_schema(stage: Stage) -> pa.Schema:
     """Columns of the stage's sidecars."""
     return pa.schema([_ROW, _ID, *stage.adds])
 
@@ -88,56 +89,80 @@ def _opened(stage: Hashable) -> Annotate:
     return cast(BatchStage, stage).open()
 
 
+@lru_cache(maxsize=16)
+def _opened_with(store: Store, step: Step) -> Annotate:
+    """The function of a survey stage; its finished state is read once per process."""
+    survey = cast(SurveyStage, step.stage)
+    return survey.open_with(finished_state(store, step))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A stage at work on one shard."""
+
+    store: Store
+    step: Step
+    quarantine: Quarantine
+
+    @property
+    def stage(self) -> Stage:
+        return cast(Stage, self.step.stage)
+
+    @property
+    def annotate(self) -> Annotate:
+        """Opened when the first row comes: a shard without rows loads no model."""
+        survey = is_survey(self.stage)
+        return _opened_with(self.store, self.step) if survey else opened(cast(BatchStage, self.stage))
+
+
 def _compute(store: Store, step: Step, reaching: Reaching, tick: Tick) -> SidecarRecord:
-    stage, base = cast(BatchStage, step.stage), _base(reaching.shard.name)
+    base = _base(reaching.shard.name)
     name = f"{step.directory}/{base}.parquet"
     quarantine_name = f"{step.directory}/quarantine-{base}.parquet"
     with Quarantine(store, quarantine_name, step.name) as quarantine, store.create(name) as sink:
-        rows = _write(sink, store, stage, reaching, quarantine, tick)
+        rows = _write(_Work(store, step, quarantine), sink, reaching, tick)
     counts = dict(sorted(quarantine.counts.items()))
     record = SidecarRecord(file_record(name, sink, rows, 0), counts, quarantine_name if counts else "")
     store.write_json(record_name(step, reaching.shard.name), record)
     return record
 
 
-def _write(
-    sink: HashedFile, store: Store, stage: BatchStage, reaching: Reaching, quarantine: Quarantine, tick: Tick
-) -> int:
-    rows = 0
+def _write(work: _Work, sink: HashedFile, reaching: Reaching, tick: Tick) -> int:
+    rows, stage = 0, work.stage
     known = reaching.known.select(["row", *(name for name in stage.reads if name in reaching.known.column_names)])
     read = dict.fromkeys(["id", *(name for name in stage.reads if name not in known.column_names), *PROVENANCE.names])
     with ShardWriter(sink, sidecar_schema(stage), _ROW_GROUP_BYTES) as writer:
-        for batch in masked_rows(store, reaching.shard.name, reaching.alive, known, list(read)):
-            answer = _annotate(stage, batch, quarantine)
+        for batch in masked_rows(work.store, reaching.shard.name, reaching.alive, known, list(read)):
+            answer = _annotate(work, batch)
             writer.write(answer, answer.nbytes)
             rows += answer.num_rows
             tick(batch.num_rows, pc.sum(batch.column("text_bytes")).as_py())
     return rows
 
 
-def _annotate(stage: BatchStage, batch: pa.RecordBatch, quarantine: Quarantine) -> pa.RecordBatch:
+def _annotate(work: _Work, batch: pa.RecordBatch) -> pa.RecordBatch:
     """The sidecar rows of a batch. If the stage fails, each row is tried alone and only the failing ones are lost."""
-    annotate = opened(stage)
+    annotate = work.annotate
     try:
-        answer = checked(stage, batch, annotate(batch))
+        answer = checked(work.stage, batch, annotate(batch))
     except (TamisError, MemoryError):
         raise
     except Exception as error:
-        return _one_by_one(stage, batch, quarantine, error)
-    return _with_rows(stage, batch, answer)
+        return _one_by_one(work, batch, error)
+    return _with_rows(work.stage, batch, answer)
 
 
-def _one_by_one(stage: BatchStage, batch: pa.RecordBatch, quarantine: Quarantine, error: Exception) -> pa.RecordBatch:
+def _one_by_one(work: _Work, batch: pa.RecordBatch, error: Exception) -> pa.RecordBatch:
     if batch.num_rows > 1:
-        rows = [_annotate(stage, batch.slice(index, 1), quarantine) for index in range(batch.num_rows)]
+        rows = [_annotate(work, batch.slice(index, 1)) for index in range(batch.num_rows)]
         return pa.concat_batches(rows)
     row = batch.to_pylist()[0]
     place = Place(row["url"], row["line"], row["offset"])
-    quarantine.add(BadRecord(place, _STAGE_ERROR, f"{stage.name}: {type(error).__name__}"), row["id"])
-    return pa.RecordBatch.from_pylist([], schema=sidecar_schema(stage))
+    work.quarantine.add(BadRecord(place, _STAGE_ERROR, f"{work.stage.name}: {type(error).__name__}"), row["id"])
+    return pa.RecordBatch.from_pylist([], schema=sidecar_schema(work.stage))
 
 
-def _with_rows(stage: BatchStage, batch: pa.RecordBatch, answer: pa.RecordBatch) -> pa.RecordBatch:
+def _with_rows(stage: Stage, batch: pa.RecordBatch, answer: pa.RecordBatch) -> pa.RecordBatch:
     columns = [batch.column("row"), batch.column("id"), *answer.columns]
     return pa.RecordBatch.from_arrays(columns, schema=sidecar_schema(stage))
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,10 +20,11 @@ from pipeline.shards import ShardWriter
 from pipeline.showing import short, start_of, table, visible
 from pipeline.storage import Store
 from pipeline.yaml_files import parse_value
-from stages.contract import Annotate, BatchStage, checked, decided
+from stages.contract import Annotate, BatchStage, Stage, State, Summary, SurveyStage, checked, decided, is_survey
 from stages.errors import ConfigError, NothingRead
 
 _ROWS = 256
+_PARTIALS = 64
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def run_stage(console: Console, request: StageRequest) -> None:
     stage = build(stages.stage_class(request.name), _settings(request.name, request.overrides), request.name)
     _check_output(request)
     bad: list[BadRecord] = []
-    annotate = stage.open()
+    annotate, summary = _opened(stage, request)
     batches = (answered(stage, annotate, batch) for batch in _batches(stage, list(request.inputs), request.limit, bad))
     first = next(batches, None)
     if first is None:
@@ -60,11 +61,34 @@ def run_stage(console: Console, request: StageRequest) -> None:
     if request.rows:
         _show(console, stage, first.slice(0, request.rows), request.with_text)
     console.print(f"{count:,} documents, {kept:,} of them kept, {len(bad):,} bad records", highlight=False)
+    for note in summary.notes if summary else ():
+        console.print(f"  {visible(note)}", markup=False, highlight=False)
     for record in bad[:10]:
         place = record.place
         console.print(
             f"  {place.url} line {place.line}: {record.reason}: {visible(record.detail)}", markup=False, highlight=False
         )
+
+
+def _opened(stage: Stage, request: StageRequest) -> tuple[Annotate, Summary | None]:
+    """The stage's function; a survey's after its rounds over the documents (seed 0), with what they found."""
+    if not is_survey(stage):
+        return cast(BatchStage, stage).open(), None
+    state = stage.begin(0)
+    while not stage.finished(state):
+        state = stage.reduce(state, _partial(stage, state, request))
+    return stage.open_with(state), stage.summary(state)
+
+
+def _partial(stage: SurveyStage, state: State, request: StageRequest) -> Any:
+    partials: list[Any] = []
+    for batch in _batches(stage, list(request.inputs), request.limit, []):
+        partials.append(stage.survey(state, batch))
+        if len(partials) == _PARTIALS:
+            partials = [stage.merge(partials)]
+    if not partials:
+        raise NothingRead(f"no document in {', '.join(request.inputs)}")
+    return stage.merge(partials)
 
 
 def _check_output(request: StageRequest) -> None:
@@ -76,7 +100,7 @@ def _check_output(request: StageRequest) -> None:
         raise ConfigError(f"--output: {request.output} is an input, whose text would be lost: choose another name")
 
 
-def answered(stage: BatchStage, annotate: Annotate, batch: pa.RecordBatch) -> pa.RecordBatch:
+def answered(stage: Stage, annotate: Annotate, batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch of documents with the added columns, `keep` and `drop_reason` beside them."""
     answer = checked(stage, batch, annotate(batch))
     reasons = pa.array(decided(stage, answer), pa.string())
@@ -92,7 +116,7 @@ def answered(stage: BatchStage, annotate: Annotate, batch: pa.RecordBatch) -> pa
     return pa.RecordBatch.from_arrays(columns, names=names)
 
 
-def _consume(stage: BatchStage, output: str, batches: Iterable[pa.RecordBatch]) -> tuple[int, int]:
+def _consume(stage: Stage, output: str, batches: Iterable[pa.RecordBatch]) -> tuple[int, int]:
     """Write all batches without their text; returns (documents, kept)."""
     fields = [pa.field("id", pa.string()), pa.field("metadata", pa.string()), *stage.adds]
     schema = pa.schema([*fields, pa.field("keep", pa.bool_()), pa.field("drop_reason", pa.string())])
@@ -127,14 +151,14 @@ def _settings(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _batches(stage: BatchStage, paths: list[str], limit: int, bad: list[BadRecord]) -> Iterator[pa.RecordBatch]:
+def _batches(stage: Stage, paths: list[str], limit: int, bad: list[BadRecord]) -> Iterator[pa.RecordBatch]:
     config = InputConfig(paths=tuple(paths))
     documents = islice(documents_of(config, bad.append), limit or None)
     while held := list(islice(documents, _ROWS)):
         yield _with_read_columns(stage, as_batch([document for document, _ in held]), [fields for _, fields in held])
 
 
-def _with_read_columns(stage: BatchStage, batch: pa.RecordBatch, fields: list[dict[str, object]]) -> pa.RecordBatch:
+def _with_read_columns(stage: Stage, batch: pa.RecordBatch, fields: list[dict[str, object]]) -> pa.RecordBatch:
     """Columns of earlier stages that this one reads come from the input file itself."""
     for name in stage.reads:
         if name not in batch.schema.names:
@@ -151,7 +175,7 @@ def _start(row: dict[str, Any], with_text: bool) -> str:
     return start_of(row["text"]) if row["keep"] or with_text else "(would be dropped; --text shows it)"
 
 
-def _show(console: Console, stage: BatchStage, batch: pa.RecordBatch, with_text: bool) -> None:
+def _show(console: Console, stage: Stage, batch: pa.RecordBatch, with_text: bool) -> None:
     before = [(row["id"], len(row["text"]), _start(row, with_text)) for row in batch.to_pylist()]
     console.print(table("before", ("id", "characters", "text"), before))
     names = [*stage.adds.names, "keep", "drop_reason"]

@@ -11,7 +11,7 @@ from pipeline.plan import Step
 from pipeline.records import FileRecord
 from pipeline.sidecars import Reaching, SidecarRecord, Tick, ensure_sidecar, load_sidecar
 from pipeline.storage import Store
-from stages.contract import BatchStage, decided
+from stages.contract import Stage, decided
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def judge(store: Store, steps: tuple[Step, ...], shard: Shard, tick: Tick) -> Ve
     for step in steps:
         tick = tick if step is steps[0] else _no_tick  # each document counts once
         record = ensure_sidecar(store, step, Reaching(shard.file, verdict.alive, verdict.columns), tick)
-        _apply(verdict, cast(BatchStage, step.stage), record, load_sidecar(store, record))
+        _apply(verdict, cast(Stage, step.stage), record, load_sidecar(store, record))
     return verdict
 
 
@@ -69,7 +69,7 @@ def _no_tick(documents: int, text_bytes: int) -> None:
     """Progress that was counted already."""
 
 
-def _apply(verdict: Verdict, stage: BatchStage, record: SidecarRecord, sidecar: pa.Table) -> None:
+def _apply(verdict: Verdict, stage: Stage, record: SidecarRecord, sidecar: pa.Table) -> None:
     entered = int(verdict.alive.sum())
     seen = sidecar.column("row").to_numpy()
     reasons = np.array(decided(stage, _as_batch(sidecar.select(stage.adds.names))), dtype=object)

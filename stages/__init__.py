@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, cast
 from stages.errors import ConfigError
 
 if TYPE_CHECKING:
-    from stages.contract import BatchStage
+    from stages.contract import Stage
 
 NAMES: tuple[str, ...] = ("language", "perplexity")
 """All stages, in the order in which a run usually chains them."""
 
 
-def stage_class(name: str) -> "type[BatchStage]":
+def stage_class(name: str) -> "type[Stage]":
     """The dataclass of the stage `name`: `language` -> `stages.language.Language`.
 
     Raises ConfigError, with the nearest name, if there is no such stage.
@@ -23,4 +23,4 @@ def stage_class(name: str) -> "type[BatchStage]":
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise ConfigError(f"there is no stage '{name}'{hint} The stages are: {', '.join(NAMES)}")
     module = importlib.import_module(f"stages.{name}")
-    return cast("type[BatchStage]", getattr(module, name.capitalize()))
+    return cast("type[Stage]", getattr(module, name.capitalize()))

@@ -4,18 +4,22 @@ A stage is a frozen dataclass whose fields are its section in the YAML. It *anno
 once per worker and returns a pure function from a record batch to a batch of the added columns, one row per row, in
 the same order. Whether a document is kept is a second, cheap and pure step, `decide()`, which sees the added columns
 alone. So thresholds live outside the models: changing one re-runs no model.
+
+Most stages are batch stages, whose rows are independent. A survey stage first looks at all rows, in rounds.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, TypeGuard, cast
 
 import pyarrow as pa
 
 from stages.errors import ContractError
 
 Annotate = Callable[[pa.RecordBatch], pa.RecordBatch]
+State = Mapping[str, Any]
+"""What a survey knows, as values for JSON."""
 
 STATUS_SUFFIX = "_status"
 """A string column whose name ends so says what the stage did with each document (`scored`, `no_model`); a run's summary
@@ -25,17 +29,23 @@ _FILTER = "filter"
 _HELP = "help"
 
 
-class BatchStage(Protocol):
-    """A stage whose rows are independent of each other."""
+class Stage(Protocol):
+    """What all stages have in common."""
 
     name: ClassVar[str]
     """Module name, YAML key and drop reason at once."""
     version: ClassVar[str]
     """Changed whenever the same settings and models would give other annotations."""
-    libraries: ClassVar[tuple[str, ...]]
-    """Distributions whose version changes what the stage answers; their versions enter the step's hash."""
-    reads: ClassVar[tuple[str, ...]]
-    """Columns that the function returned by `open()` needs."""
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions whose version changes what the stage answers; their versions enter the step's hash."""
+        ...
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns that the annotating function needs."""
+        ...
 
     @property
     def adds(self) -> pa.Schema:
@@ -46,13 +56,69 @@ class BatchStage(Protocol):
         """Model files by role; their checksums enter the step's hash. Raises ModelError if one is missing."""
         ...
 
+    def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
+        """For each row null (keep) or the reason why it is dropped, from the added columns alone."""
+        ...
+
+
+class BatchStage(Stage, Protocol):
+    """A stage whose rows are independent of each other."""
+
     def open(self) -> Annotate:
         """Load the models and return the annotating function. Called once per worker process."""
         ...
 
-    def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
-        """For each row null (keep) or the reason why it is dropped, from the added columns alone."""
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a survey found, for people: sentences, and a table."""
+
+    notes: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | int | float | None, ...], ...]
+
+
+class SurveyStage(Stage, Protocol):
+    """A stage whose answer for one row depends on all rows, by a small state that rounds of map and reduce find.
+
+    In each round `survey` sees the rows of every shard that reach the stage, narrowed to `id` and `reads` (never text),
+    `merge` sums up what it said, in any order and any grouping, and `reduce` makes the next state of it. With the last
+    state, rows are independent again. So no process sees all rows, nothing is shuffled, and state and answers depend on
+    the rows and the seed alone: not on shards, their order, workers or engine.
+    """
+
+    def begin(self, seed: int) -> State:
+        """The state before the first round."""
         ...
+
+    def survey(self, state: State, rows: pa.RecordBatch) -> Any:
+        """What is to be known of some rows in this round: a picklable value of bounded size."""
+        ...
+
+    def merge(self, partials: Sequence[Any]) -> Any:
+        """One such value for the rows of several (at least one)."""
+        ...
+
+    def reduce(self, state: State, partial: Any) -> State:
+        """The state after a round that found `partial`. Raises ConfigError if the settings do not fit the rows."""
+        ...
+
+    def finished(self, state: State) -> bool:
+        """Whether no further round is needed."""
+        ...
+
+    def open_with(self, state: State) -> Annotate:
+        """The annotating function of a finished state."""
+        ...
+
+    def summary(self, state: State) -> Summary:
+        """What a finished state says, for the report and the terminal."""
+        ...
+
+
+def is_survey(stage: object) -> TypeGuard[SurveyStage]:
+    """Whether a stage needs rounds over all rows before it can annotate."""
+    return hasattr(stage, "open_with")
 
 
 def setting(default: Any, help: str, *, filter: bool = False) -> Any:
@@ -80,12 +146,12 @@ def settings_of(stage: type | object) -> list[SettingInfo]:
     ]
 
 
-def values_of(stage: BatchStage, *, filter: bool) -> dict[str, object]:
+def values_of(stage: Stage, *, filter: bool) -> dict[str, object]:
     """The thresholds (`filter=True`) or the annotation settings (`filter=False`) of a stage, by name."""
     return {s.name: getattr(stage, s.name) for s in settings_of(stage) if s.filter is filter}
 
 
-def checked(stage: BatchStage, batch: pa.RecordBatch, answer: pa.RecordBatch) -> pa.RecordBatch:
+def checked(stage: Stage, batch: pa.RecordBatch, answer: pa.RecordBatch) -> pa.RecordBatch:
     """Return `answer` if it keeps the contract for `batch`; raise ContractError otherwise."""
     if not answer.schema.equals(stage.adds):
         raise ContractError(
@@ -100,7 +166,7 @@ def checked(stage: BatchStage, batch: pa.RecordBatch, answer: pa.RecordBatch) ->
     return answer
 
 
-def decided(stage: BatchStage, annotations: pa.RecordBatch) -> list[str | None]:
+def decided(stage: Stage, annotations: pa.RecordBatch) -> list[str | None]:
     """The stage's reasons, one per row (null: kept); ContractError if they are no strings or too few or many."""
     reasons = stage.decide(annotations)
     if len(reasons) != annotations.num_rows or not (pa.types.is_string(reasons.type) or pa.types.is_null(reasons.type)):

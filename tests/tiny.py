@@ -1,13 +1,13 @@
 """Tiny stages that follow the stage contract, to test what runs them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from stages.contract import Annotate, setting
+from stages.contract import Annotate, Summary, setting
 
 
 @dataclass(frozen=True)
@@ -99,3 +99,77 @@ class Twice(Length):
     """A stage of another name that adds a column which is there already."""
 
     name: ClassVar[str] = "twice"
+
+
+@dataclass(frozen=True)
+class Above:
+    """A survey: how far each `length` lies above the mean of all, by the largest distance; drops those below."""
+
+    name: ClassVar[str] = "above"
+    version: ClassVar[str] = "1"
+    libraries: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[str, ...]] = ("length", "text_bytes")
+
+    rounds: int = setting(2, "rounds that it takes (more: never done)")
+
+    @property
+    def adds(self) -> pa.Schema:
+        return pa.schema([pa.field("above", pa.float64())])
+
+    def models(self) -> Mapping[str, Path]:
+        return {}
+
+    def begin(self, seed: int) -> dict[str, Any]:
+        return {"seed": seed, "mean": None, "farthest": None}
+
+    def survey(self, state: Mapping[str, Any], rows: pa.RecordBatch) -> list[int | float]:
+        assert rows.schema.names == ["id", "length", "text_bytes"]
+        lengths = rows.column("length").to_pylist()
+        if state["mean"] is None:
+            return [sum(lengths), len(lengths)]
+        return [max((abs(length - state["mean"]) for length in lengths), default=0.0)]
+
+    def merge(self, partials: Sequence[list[int | float]]) -> list[int | float]:
+        return [sum(found) for found in zip(*partials, strict=True)] if len(partials[0]) == 2 else max(partials)
+
+    def reduce(self, state: Mapping[str, Any], partial: list[int | float]) -> dict[str, Any]:
+        if state["mean"] is None:
+            return {**state, "mean": partial[0] / max(1, partial[1])}
+        return {**state, "farthest": partial[0] or 1.0}
+
+    def finished(self, state: Mapping[str, Any]) -> bool:
+        return self.rounds == 2 and state["farthest"] is not None
+
+    def open_with(self, state: Mapping[str, Any]) -> Annotate:
+        def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
+            scores = [(n - state["mean"]) / state["farthest"] for n in batch.column("length").to_pylist()]
+            return pa.RecordBatch.from_arrays([pa.array(scores, pa.float64())], schema=self.adds)
+
+        return annotate
+
+    def summary(self, state: Mapping[str, Any]) -> Summary:
+        return Summary((f"mean {state['mean']:.1f}",), ("what", "characters"), (("mean", state["mean"]),))
+
+    def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
+        scores = annotations.column("above").to_pylist()
+        return pa.array([None if score >= 0 else "below" for score in scores], pa.string())
+
+
+@dataclass(frozen=True)
+class Further(Above):
+    """The same survey of those that `Above` kept, by its answers."""
+
+    name: ClassVar[str] = "further"
+    reads: ClassVar[tuple[str, ...]] = ("above", "length", "text_bytes")
+
+    @property
+    def adds(self) -> pa.Schema:
+        return pa.schema([pa.field("further", pa.float64())])
+
+    def survey(self, state: Mapping[str, Any], rows: pa.RecordBatch) -> list[int | float]:
+        assert all(value >= 0 for value in rows.column("above").to_pylist())
+        return super().survey(state, rows.select(["id", "length", "text_bytes"]))
+
+    def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
+        scores = annotations.column("further").to_pylist()
+        return pa.array([None if score >= 0 else "below" for score in scores], pa.string())

@@ -1,6 +1,6 @@
-"""The recipe of the models that come with Tamis: stages/models/perplexity/LANGUAGE.{harmful,background}.klm and cards.
+"""The recipe of the models that come with Tamis: stages/models/perplexity/LANGUAGE.{harmful,background,weights}.klm.
 
-    tamis sample && bash jobs/build_kenlm.sh
+    tamis sample && bash jobs/build_kenlm.sh && pip install scikit-learn
     python jobs/train_default_perplexity.py
 
 The threshold in a card is chosen on documents of sources that the models scoring them were not trained on: for each
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import perplexity_sources as sources
+import perplexity_weights
 import pyarrow as pa
 from perplexity_sources import BACKGROUND, HARMFUL, Source
 
@@ -69,7 +70,7 @@ def texts_of(table: Mapping[str, tuple[Source, ...]], language: str) -> Texts:
 
 
 def train_pair(language: str, harmful: Texts, background: Texts, output: Path) -> dict[Kind, Trained]:
-    """Train the harmful and the background model of a language."""
+    """Train the harmful and the background model of a language, and the weights of its words."""
     many = sum(map(len, (text for texts in harmful.values() for text in texts))) > MANY
     plans: dict[Kind, tuple[Mapping[str, tuple[Source, ...]], Texts, str]] = {
         "harmful": (HARMFUL, harmful, "0 0 1" if many else "0"),
@@ -83,6 +84,15 @@ def train_pair(language: str, harmful: Texts, background: Texts, output: Path) -
             name = output / f"{language}.{kind}.klm"
             settings = PerplexityTraining((str(path),), name, language, kind, order=3, prune=prune, max_mb=4.0)
             models[kind] = train(dataclasses.replace(settings, unknown_log10=-6.0, memory="500M"))
+    name = output / f"{language}.weights.klm"
+    labelled = [
+        (kind == "harmful", source.name, text)
+        for kind, (table, texts, _) in plans.items()
+        for source in table[language]
+        for text in sources.training_texts(source, texts.get(source.name, []), SEED)
+    ]
+    card = perplexity_weights.train_weights(labelled, language, name)
+    models["weights"] = Trained(name, card, len(labelled), 0)
     return models
 
 
@@ -176,8 +186,9 @@ def calibrate(positive: Scores, negative: Scores, alarms: float, same_source: bo
 
 def finish(language: str, kind: Kind, trained: Trained, calibrated: Calibration | None) -> None:
     """Write into the card what the recipe knows: licences, its own command, the calibration."""
-    table = HARMFUL if kind == "harmful" else BACKGROUND
-    used = [source for source in table[language] if source.name in trained.card.documents]
+    tables = {"harmful": (HARMFUL,), "background": (BACKGROUND,)}.get(kind, (HARMFUL, BACKGROUND))
+    found = {source.name: source for table in tables for source in table[language]}
+    used = [source for source in found.values() if source.name in trained.card.documents]
     licence = "; ".join(f"{source.name}: {source.licence}" for source in used)
     command = f"{COMMAND} --language {language}"
     card: ModelCard = dataclasses.replace(trained.card, licence=licence, command=command, calibration=calibrated)

@@ -2,7 +2,8 @@
 
 Harmful side (`side: above`): a small model trained on harmful text alone; what it finds unsurprising resembles harmful
 text and is dropped ("Perplexed by Quality", arXiv 2212.10440). A background model of benign text beside it makes the
-comparison fair to the register of a text, and windows find a passage inside a long benign page.
+comparison fair to the register of a text, weights of single words sharpen it, and windows find a passage inside a long
+benign page.
 Quality side (`side: below`): a model of clean text; what surprises it is dropped, or sorted into head, middle and tail
 by the percentiles of its language (CCNet, arXiv 1911.00359).
 """
@@ -21,7 +22,8 @@ from stages.errors import ConfigError, ModelError
 from stages.ngram_models import OpenModel, scores_of
 from stages.ngram_pieces import together
 from stages.perplexity_models import (
-    background_of,
+    companion_of,
+    contrasts_of,
     document_perplexity,
     language_card,
     language_model,
@@ -78,7 +80,7 @@ class Perplexity:
     """
 
     name: ClassVar[str] = "perplexity"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     libraries: ClassVar[tuple[str, ...]] = ("kenlm",)
     reads: ClassVar[tuple[str, ...]] = ("text", "lang")
 
@@ -113,7 +115,7 @@ class Perplexity:
 
     def models(self) -> Mapping[str, Path]:
         """Models and cards of the side. Raises ModelError if there is none, or one lacks its card."""
-        kinds = ("harmful", "background") if self.side == "above" else ("clean",)
+        kinds = ("harmful", "background", "weights") if self.side == "above" else ("clean",)
         return model_files(model_directory(self.model), kinds)
 
     def open(self) -> Annotate:
@@ -151,23 +153,25 @@ class Perplexity:
         model, base = _model_of(directory, lang, "harmful")
         if model is None:
             return [(None, None, None, 0, None, NO_MODEL)] * len(texts)
-        benign = background_of(directory, base)
-        return [row for group in together(texts) for row in self._compared(model, benign, base, group)]
+        benign, weights = companion_of(directory, base, "background"), companion_of(directory, base, "weights")
+        return [row for group in together(texts) for row in self._compared(model, benign, weights, base, group)]
 
-    def _compared(self, model: OpenModel, benign: OpenModel | None, base: str, texts: list[str]) -> Iterator[Row]:
+    def _compared(
+        self, model: OpenModel, benign: OpenModel | None, weights: OpenModel | None, base: str, texts: list[str]
+    ) -> Iterator[Row]:
         """Rows of texts in one language: one model after the other scores them all, so that it stays in the cache."""
         unit = tokens_per_word(model.card)
         cut = [model.normaliser.pieces(text, PIECE_WORDS * unit) for text in texts]
         counts = [int(tokens.sum()) for _, tokens in cut]
-        lines = [found.lines if n >= self.min_words * unit else [] for found, n in zip(cut, counts, strict=True)]
-        log10 = [scores_of(model, found) for found in lines]
-        other = [scores_of(benign, found) if benign else None for found in lines]
-        for (_, tokens), count, ours, theirs in zip(cut, counts, log10, other, strict=True):
-            if not len(ours):
+        judged = [n >= self.min_words * unit for n in counts]
+        log10 = [scores_of(model, found.lines) if scored else None for found, scored in zip(cut, judged, strict=True)]
+        contrasts = contrasts_of(log10, cut, benign, weights)
+        for (_, tokens), count, ours, contrast in zip(cut, counts, log10, contrasts, strict=True):
+            if ours is None:
                 yield None, None, None, count, base, TOO_SHORT
                 continue
-            scores = document_scores(ours, tokens, theirs, self.window * unit)
-            yield scores.ppl, scores.worst, None if theirs is None else scores.ratio, count, base, SCORED
+            scores = document_scores(ours, tokens, contrast, self.window * unit)
+            yield scores.ppl, scores.worst, None if contrast is None else scores.ratio, count, base, SCORED
 
     def _quality(self, directory: Path, lang: str, texts: list[str]) -> list[Row]:
         model, base = _model_of(directory, lang, "clean")

@@ -5,8 +5,9 @@ from functools import cache
 from pathlib import Path
 
 from stages.errors import ModelError
-from stages.ngram_models import KINDS, ModelCard, OpenModel, card_path, open_model, read_card, scores_of
-from stages.perplexity_scores import document_scores
+from stages.ngram_models import Kind, ModelCard, OpenModel, card_path, open_model, read_card, scores_of
+from stages.ngram_pieces import Pieces
+from stages.perplexity_scores import Floats, document_scores
 
 DEFAULT = Path(__file__).parent / "models" / "perplexity"
 """The models that come with Tamis."""
@@ -40,25 +41,46 @@ def model_files(directory: Path, kinds: tuple[str, ...]) -> dict[str, Path]:
 
 
 @cache
-def language_model(directory: Path, language: str, kind: str) -> OpenModel | None:
+def language_model(directory: Path, language: str, kind: Kind) -> OpenModel | None:
     """The model of one language, opened and verified once per process; None if there is none."""
-    assert kind in KINDS
     path = directory / f"{language}.{kind}.klm"
     return open_model(path) if path.is_file() else None
 
 
 @cache
-def background_of(directory: Path, language: str) -> OpenModel | None:
-    """The background model of a language. Raises ModelError if it has another normaliser than the harmful model:
-    their scores are compared line by line, so both must see the same lines."""
+def companion_of(directory: Path, language: str, kind: Kind) -> OpenModel | None:
+    """The background model or the weights of a language. Raises ModelError if it has another normaliser than the
+    harmful model: their scores are compared line by line, so all must see the same lines."""
     harmful = language_model(directory, language, "harmful")
-    background = language_model(directory, language, "background")
-    if harmful and background and harmful.normaliser != background.normaliser:
+    found = language_model(directory, language, kind)
+    if harmful and found and harmful.normaliser != found.normaliser:
         raise ModelError(
-            f"{background.path}: found normaliser '{background.normaliser.name}', expected '{harmful.normaliser.name}' "
+            f"{found.path}: found normaliser '{found.normaliser.name}', expected '{harmful.normaliser.name}' "
             f"as {harmful.path.name} has: train both with the same one"
         )
-    return background
+    return found
+
+
+def contrasts_of(
+    harmful: list[Floats | None], cut: list[Pieces], background: OpenModel | None, weights: OpenModel | None
+) -> list[Floats | None]:
+    """What each line of texts gains under the harmful model over the background model, and its words' weights if there
+    are any. None without a background model, and for texts without scores of the harmful model.
+
+    A word's weight is how far it lies above an unknown word, which weighs nothing, and nor does the end of a line.
+    One model after the other scores all texts, so that it stays in the cache.
+    """
+    if background is None:
+        return [None] * len(harmful)
+    texts = list(zip(harmful, cut, strict=True))
+    gains = [None if ours is None else ours - scores_of(background, found.lines) for ours, found in texts]
+    if weights is None:
+        return gains
+    unknown = weights.card.unknown_log10 or 0.0
+    return [
+        None if gain is None else gain + scores_of(weights, found.lines) - unknown * found.tokens
+        for gain, found in zip(gains, cut, strict=True)
+    ]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Scores of one document from the log probabilities of its lines: the whole document, and its worst window.
+"""Scores of one document from the log probabilities of its lines: the whole document, its worst window, and both.
 
 A passage hides in the mean of a long document, so the window slides over the lines: it starts at each line and takes
 lines until it has `size` tokens. Its mean log probability is compared, not its sum, so windows of different length are
@@ -13,6 +13,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+WINDOW_SHARE = 2 / 3
+"""How much the worst window counts beside the whole document."""
+
 
 class Scores(NamedTuple):
     """Scores of one document."""
@@ -22,19 +25,21 @@ class Scores(NamedTuple):
     worst: float
     """The smallest perplexity of a window: what in the document resembles the model's text most."""
     ratio: float
-    """The largest difference, over the windows, of mean log10 probability under the model and under the background
-    model: above 0 the window resembles the model's text more. NaN without a background model."""
+    """The mean contrast of a token: two parts of the worst window (the largest mean), one part of the whole document.
+    Above 0 the document resembles the model's text more. NaN without a contrast."""
 
 
-def document_scores(log10: Floats, tokens: Ints, background: Floats | None, size: int) -> Scores:
-    """Scores from the log10 probability and the number of tokens of each line (at least one line).
+def document_scores(log10: Floats, tokens: Ints, contrast: Floats | None, size: int) -> Scores:
+    """Scores from the log10 probability, the number of tokens and the contrast of each line (at least one line).
 
-    >>> s = document_scores(np.array([-9., -3.]), np.array([3, 3]), np.array([-6., -6.]), size=3)
+    The contrast is what a line gains under the model over another.
+
+    >>> s = document_scores(np.array([-9., -3.]), np.array([3, 3]), np.array([-3., 3.]), size=3)
     >>> s.ppl, s.worst, s.ratio
-    (100.0, 10.0, 1.0)
+    (100.0, 10.0, 0.6666666666666666)
     """
     within = windows(tokens, size)
-    ratio = np.nan if background is None else largest_mean(log10 - background, within)
+    ratio = np.nan if contrast is None else pooled(contrast, tokens, within)
     mean = float(log10.sum() / tokens.sum())
     return Scores(_perplexity(mean), _perplexity(largest_mean(log10, within)), ratio)
 
@@ -77,6 +82,18 @@ def largest_mean(values: Floats, within: Windows) -> float:
     sums = np.zeros(len(values) + 1)
     np.cumsum(values, out=sums[1:])
     return float(((sums[within.end] - sums[within.begin]) / within.tokens).max())
+
+
+def pooled(contrast: Floats, tokens: Ints, within: Windows) -> float:
+    """The mean per token of the worst window and of the whole document, the window counting twice.
+
+    The worst window finds a passage; the document tells text that is harmful throughout from text with one odd window.
+
+    >>> pooled(np.array([0., 0., 3.]), np.array([1, 1, 1]), windows(np.array([1, 1, 1]), size=1))
+    2.3333333333333335
+    """
+    whole = float(contrast.sum() / tokens.sum())
+    return WINDOW_SHARE * largest_mean(contrast, within) + (1 - WINDOW_SHARE) * whole
 
 
 def _perplexity(mean_log10: float) -> float:

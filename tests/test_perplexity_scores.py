@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.perplexity_scores import document_scores, largest_mean, windows
+from stages.perplexity_scores import document_scores, largest_mean, pooled, windows
 
 LINES = st.lists(st.tuples(st.floats(-50, 0), st.integers(1, 20)), min_size=1, max_size=30)
 
@@ -47,9 +47,30 @@ def test_the_worst_window_is_at_least_as_bad_as_the_document(lines: list[tuple[f
     assert math.isnan(scores.ratio)
 
 
-def test_a_model_that_is_its_own_background_gives_no_ratio() -> None:
+@given(LINES, st.integers(1, 60))
+@settings(deadline=None)
+def test_the_ratio_is_two_parts_worst_window_and_one_part_document(lines: list[tuple[float, int]], size: int) -> None:
+    values, tokens = [value for value, _ in lines], [count for _, count in lines]
+    ratio = document_scores(np.array(values), np.array(tokens), np.array(values), size).ratio
+    whole = sum(values) / sum(tokens)
+    assert ratio == pytest.approx((2 * _brute_force(values, tokens, size) + whole) / 3, abs=1e-9)
+
+
+@given(LINES, st.integers(1, 60), st.integers(0, 29), st.floats(0, 50))
+@settings(deadline=None)
+def test_a_line_with_more_contrast_never_lowers_the_ratio(
+    lines: list[tuple[float, int]], size: int, place: int, more: float
+) -> None:
+    contrast, tokens = np.array([value for value, _ in lines]), np.array([count for _, count in lines])
+    raised = contrast.copy()
+    raised[place % len(lines)] += more
+    within = windows(tokens, size)
+    assert pooled(raised, tokens, within) >= pooled(contrast, tokens, within) - 1e-9
+
+
+def test_a_contrast_of_nothing_gives_no_ratio() -> None:
     log10, tokens = np.array([-3.0, -8.0, -1.0]), np.array([2, 4, 3])
-    assert document_scores(log10, tokens, log10, 5).ratio == 0.0
+    assert document_scores(log10, tokens, np.zeros(3), 5).ratio == 0.0
 
 
 def test_probabilities_too_small_for_a_perplexity_do_not_overflow() -> None:

@@ -165,9 +165,13 @@ def cleaned(text: str) -> str:
 
 
 def prepared(
-    text: str, encode: Callable[[str], Sequence[int]], decode: Callable[[Sequence[int]], str], specials: Iterable[str]
+    text: str,
+    encode: Callable[[str], Sequence[int]],
+    decode: Callable[[Sequence[int]], str],
+    specials: Iterable[str],
+    most: int = MOST_TOKENS,
 ) -> str:
-    """What is shown to a model of a document: cleaned, special tokens neutralised, at most MOST_TOKENS tokens.
+    """What is shown to a model of a document: cleaned, special tokens neutralised, at most `most` tokens.
 
     `encode` and `decode` are the model's tokenizer without special tokens added. The document itself is never changed.
     """
@@ -175,8 +179,8 @@ def prepared(
     if len(shown) > MOST_CHARACTERS:
         shown = shown[: MOST_CHARACTERS // 2] + shown[-MOST_CHARACTERS // 2 :]
     tokens = encode(shown)
-    half = MOST_TOKENS // 2
-    if len(tokens) > MOST_TOKENS:
+    half = most // 2
+    if len(tokens) > most:
         shown = decode(tokens[:half]) + GAP + decode(tokens[-half:])
     return neutralised(shown, specials).strip()
 

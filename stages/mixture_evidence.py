@@ -1,0 +1,77 @@
+"""Whether A is known well enough to move a mixture: rounds are pooled, then tested and shrunk.
+
+A round's own A often has a signal no larger than its error. Groups keep their character for some rounds, so a
+forgetting mean over rounds tells them apart before any single round does.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stages.mixture_estimator import State
+from stages.mixture_probes import Ints, Noise, column_variance, noise, shrunk, spread
+from stages.mixture_simplex import Floats
+
+_EXACT = 1e-9
+"""Differences of this share of the largest drop are rounding, not signal."""
+
+
+@dataclass
+class Evidence:
+    """The pooled A and its error; a round counts `memory` times as much as the one after it, 0 takes each alone."""
+
+    memory: float
+    _matrix: Floats | None = field(init=False, default=None)
+    _weight: float = field(init=False, default=0.0)
+    """Sum of memory^age over rounds."""
+    _square: float = field(init=False, default=0.0)
+    """Sum of memory^(2 age) over rounds."""
+    _noise: Noise = field(init=False, default_factory=Noise)
+    _variance: float = field(init=False, default=np.inf)
+    """Of a column sum in one round."""
+    spread: float = field(init=False, default=0.0)
+    """How far column sums of the pooled A are from their mean (nats)."""
+
+    def add(self, matrix: Floats, drops: Floats, orders: Ints, own: float, weights: Floats) -> None:
+        """Take a round: its A, the drops it was solved from (sweeps, m, m), and the objective's weights (m,)."""
+        sweeps, groups, _ = drops.shape
+        objective = np.einsum("i,sij->sj", weights, drops)
+        self._noise = noise(objective, orders).pooled(self._noise, self.memory)
+        rounding = _EXACT * float(np.abs(objective).max())
+        self._variance = max(column_variance(self._noise, sweeps, groups, own), rounding**2)
+        old = 0.0 if self._matrix is None else self.memory * self._weight
+        kept = matrix if self._matrix is None else self._matrix
+        self._matrix = (old * kept + matrix) / (old + 1)
+        self._weight, self._square = old + 1, self.memory**2 * self._square + 1
+        self.spread = spread(self._matrix, weights)
+
+    @property
+    def error(self) -> float:
+        """Standard error of a column sum of the pooled A (nats); infinite if it cannot be told."""
+        return float(np.sqrt(self._variance * self._square)) / self._weight if self._weight else np.inf
+
+    def threshold(self, hold: float) -> float:
+        """The spread (nats) under which columns count as the same: `hold` errors, more with few degrees of freedom."""
+        return hold * (1 + 2 / self._noise.freedom) * self.error if self._noise.freedom > 0 else np.inf
+
+    def matrix(self, *, shrink: bool) -> Floats:
+        """The pooled A; its columns drawn to their mean by the share of their variance that is noise, if asked."""
+        assert self._matrix is not None
+        if not shrink or not self.spread:
+            return self._matrix
+        return shrunk(self._matrix, max(0.0, 1 - (self.error / self.spread) ** 2))
+
+    def state(self) -> State:
+        """As JSON."""
+        return {
+            "matrix": None if self._matrix is None else self._matrix.tolist(),
+            "sums": [self._weight, self._square, self._noise.squares, self._noise.freedom, self.spread],
+            "variance": self._variance if np.isfinite(self._variance) else None,
+        }
+
+    def load(self, state: State) -> None:
+        """Take back what `state` gave."""
+        self._matrix = None if state["matrix"] is None else np.array(state["matrix"], np.float64)
+        self._weight, self._square, squares, freedom, self.spread = state["sums"]
+        self._noise = Noise(squares, freedom)
+        self._variance = np.inf if state["variance"] is None else state["variance"]

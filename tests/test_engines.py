@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.engines import NAMES, Engine, make_engine
 from stages.errors import ConfigError, EngineError, InputError
+from tests import select_run
 from tests.runs import documents, fingerprint, go, go_with, write_config, write_jsonl
 from tests.tasks import Named, Square, dies_always, dies_on_zero, dies_once, dies_twice, refuses, squared
 
@@ -51,6 +52,14 @@ def test_the_same_bytes_as_one_local_process(engine: Engine, tmp_path: Path) -> 
     go(reference)
     finished = go_with(engine, write_config(tmp_path / "b.yaml", inputs, tmp_path / "run", **sizes))
     assert finished.engine == engine.name
+    assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "reference")
+
+
+def test_a_survey_finds_the_same_on_every_engine(engine: Engine, tmp_path: Path) -> None:
+    paths = [write_jsonl(tmp_path / f"{n}.jsonl", documents(150, seed=n)) for n in range(3)]
+    select_run.go(select_run.config(paths, tmp_path / "reference"))
+    finished = select_run.go(select_run.config(paths, tmp_path / "run"), engine)
+    assert finished.funnel[1].dropped["not_selected"] > 0
     assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "reference")
 
 

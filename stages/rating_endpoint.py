@@ -122,7 +122,7 @@ class Endpoint:
 
     async def _tried(self, request: dict[str, Any]) -> Reply:
         try:
-            return await self._patiently(lambda: self._answer(request), str(request))
+            return await self._patiently(lambda: self._answer(request), request)
         except _Passing as last:
             if last.own and await self._is_well():
                 raise _Refused(str(last)) from None
@@ -138,7 +138,7 @@ class Endpoint:
             return False
         return True
 
-    async def _patiently(self, call: Callable[[], Awaitable[T]], seed: str) -> T:
+    async def _patiently(self, call: Callable[[], Awaitable[T]], seed: object) -> T:
         """What the call gives, tried again as often as may be. Raises the last try's _Passing, or _Refused at once."""
         for attempt in range(self._retries):
             try:
@@ -196,7 +196,7 @@ class Endpoint:
         )
 
 
-def _wait(attempt: int, asked: float, seed: str) -> float:
+def _wait(attempt: int, asked: float, seed: object) -> float:
     """Seconds before the next try: doubled each time, of which jitter takes up to half; longer if asked for."""
     ours = min(FIRST_WAIT_S * 2.0**attempt, MOST_WAIT_S) * random.Random(f"{attempt} {seed}").uniform(0.5, 1.0)
     return max(ours, min(asked, MOST_ASKED_WAIT_S))

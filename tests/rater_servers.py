@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -200,14 +200,25 @@ def _tops(token: str) -> dict[str, float]:
 @pytest.fixture(scope="session")
 def smollm2_url() -> Iterator[str]:
     """URL of a real model under llama.cpp."""
-    home = Path(os.environ.get("TAMIS_SMOLLM2", Path(sys.prefix) / "smollm2"))
-    python, models = home / "bin" / "python", sorted((home / "share").glob("*.gguf"))
-    if not python.is_file() or not models:
+    if not has_smollm2():
         pytest.skip("no SmolLM2: run jobs/setup.sh dev, or set TAMIS_SMOLLM2 to its environment")
+    with smollm2() as url:
+        yield url
+
+
+def has_smollm2() -> bool:
+    """Whether set-up has put the model and its server here."""
+    return (_home() / "bin" / "python").is_file() and any((_home() / "share").glob("*.gguf"))
+
+
+@contextmanager
+def smollm2() -> Iterator[str]:
+    """The URL of the model SMOLLM2, which is served for the key KEY as long as the context lasts."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    command = [str(python), "-c", _SERVE, str(models[0]), str(port), SMOLLM2, KEY]
+    model = next((_home() / "share").glob("*.gguf"))
+    command = [str(_home() / "bin" / "python"), "-c", _SERVE, str(model), str(port), SMOLLM2, KEY]
     quiet = subprocess.DEVNULL
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)
     try:
@@ -216,6 +227,10 @@ def smollm2_url() -> Iterator[str]:
     finally:
         server.kill()
         server.communicate()
+
+
+def _home() -> Path:
+    return Path(os.environ.get("TAMIS_SMOLLM2", Path(sys.prefix) / "smollm2"))
 
 
 def _wait(url: str, server: "subprocess.Popen[bytes]") -> None:

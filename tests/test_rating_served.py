@@ -562,14 +562,14 @@ def test_a_process_that_is_killed_in_a_shard_has_kept_its_answers(fake: FakeEndp
     def slow(number: int, prompt: str, body: dict[str, Any]) -> Said | None:
         if number >= 8:
             full.set()
-            return Said(delay=1.0)
+            return Said(delay=4.0)
         return None
 
     fake.script = slow
     config = configured(tmp_path, fake, "out", answers=str(tmp_path / "kept"))
     with start(config, 1) as process:
         assert full.wait(60)
-        time.sleep(0.2)
+        time.sleep(1.0)
         process.kill()
     answered = set(fake.prompts[:5])
     fake.script, fake.prompts = None, []

@@ -1,5 +1,6 @@
 """What a selection found, for people: what was asked and what was taken, stratum by stratum, and what is missing."""
 
+import math
 from collections.abc import Iterator
 
 from stages.contract import Summary
@@ -38,7 +39,7 @@ def taken(stratum: Stratum) -> tuple[int, int]:
 def _row(name: str, stratum: Stratum) -> tuple[str | int | float | None, ...]:
     documents, tokens = taken(stratum)
     border = bytes.fromhex(stratum.threshold)
-    key = None if border == LAST else round(key_of(border), 6)
+    key = key_of(border) if border != LAST else math.nan
     times = stratum.copies + bool(stratum.above[0])
     return (
         _cut(name),
@@ -50,7 +51,7 @@ def _row(name: str, stratum: Stratum) -> tuple[str | int | float | None, ...]:
         tokens,
         max(0, stratum.asked - stratum.budget),
         times,
-        key,
+        round(key, 6) if math.isfinite(key) else None,
     )
 
 

@@ -1,6 +1,8 @@
 """Selection: exactly what one sort of all rows gives, however the rows lie; drawn as it should be; loud about lacks."""
 
 import dataclasses
+import doctest
+import importlib
 import itertools
 import math
 import random
@@ -302,3 +304,8 @@ def test_mappings_survive_every_form_of_a_configuration() -> None:
 def test_it_has_a_minimum_for_every_criterion() -> None:
     names = {field.name.removeprefix("min_") for field in dataclasses.fields(Select) if field.name.startswith("min_")}
     assert names == set(CRITERIA)
+
+
+@pytest.mark.parametrize("name", ["frozen", "select_rows", "select_shares"])
+def test_examples_hold(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(f"stages.{name}")).failed == 0

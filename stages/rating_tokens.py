@@ -1,0 +1,229 @@
+"""What the student rater reads from a document's tokens: how usual they are, how sentences hang together, the meaning.
+
+The tokens and their vectors are those of wordllama (256 numbers a token, MIT), read from the installed package without
+importing it. The tables of counts are made by training, on clean text. All sums run over rows in their order, one
+document at a time, so that a document's numbers do not depend on its neighbours, on threads, or on a BLAS library.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.errors import ModelError
+from stages.rating_features import Numbers, spread
+
+WIDTH = 256
+"""Numbers in an embedding."""
+VOCABULARY = 32_000
+MOST_SENTENCES = 150
+"""Sentences that are compared with each other."""
+WINDOW = 24
+"""Tokens of a window."""
+STEP = 0.1
+"""Natural logarithms of the tables are stored in steps of this."""
+NEVER = -128
+"""Value in the table of single tokens for one that training never saw."""
+COUNTED = 1e-4
+"""Tokens more frequent than this are common: two of them that were never seen side by side are a sign of a mistake."""
+_LONGEST_PIECE = 40
+_REMEMBERED = 200_000
+_FILES = {
+    "embedding": "weights/l2_supercat_256.safetensors",
+    "tokenizer": "tokenizers/l2_supercat_tokenizer_config.json",
+}
+
+Floats32 = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Counts of clean text, as whole steps of logarithms."""
+
+    single: npt.NDArray[np.int8]
+    """(VOCABULARY,): log10 frequency in steps of .05, 0 for 1, or NEVER."""
+    pairs: npt.NDArray[np.uint32]
+    """Ascending keys `first * VOCABULARY + second` of neighbours that were seen more than once."""
+    strength: npt.NDArray[np.int8]
+    """Of each pair: log of how much more often it was seen than chance, in steps of STEP."""
+    improper: npt.NDArray[np.int8]
+    """(VOCABULARY,): log odds of abusive to civil text, in steps of STEP."""
+    formal: npt.NDArray[np.int8]
+    """(VOCABULARY,): log odds of formal to informal text, in steps of STEP."""
+
+
+def embedding_files() -> dict[str, Path]:
+    """The files of wordllama by role. Raises ModelError if it is not installed, or not with these files."""
+    spec = importlib.util.find_spec("wordllama")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    found = {role: Path(places[0]) / name for role, name in _FILES.items()} if places else {}
+    missing = [str(path) for path in found.values() if not path.is_file()]
+    if missing or not found:
+        what = missing[0] if missing else "no package wordllama"
+        raise ModelError(f"rating: found {what if not missing else 'no ' + what}, expected wordllama 0.4 with its "
+                         "256-d weights; run: pip install 'wordllama>=0.4'")  # fmt: skip
+    return found
+
+
+class Embedder:
+    """Tokenizer and token vectors; remembers the tokens of words it has seen."""
+
+    def __init__(self, tokenizer: Any, vectors: Floats32) -> None:
+        self._tokenizer = tokenizer
+        self.vectors = vectors
+        self._known: dict[str, list[int]] = {}
+
+    def ids(self, sentences: Sequence[str]) -> tuple[Ids, npt.NDArray[np.int64], int]:
+        """Tokens of all sentences, where each that has any starts, and the number of pieces between white space."""
+        cut = [_pieces(sentence) for sentence in sentences]
+        self._learn({piece for pieces in cut for piece in pieces})
+        rows = [list(chain.from_iterable(map(self._known.__getitem__, pieces))) for pieces in cut]
+        sizes = np.array([len(row) for row in rows if row], np.int64)
+        ids = np.fromiter(chain.from_iterable(rows), np.int32, int(sizes.sum()))
+        return np.minimum(ids, VOCABULARY - 1), np.cumsum(sizes) - sizes, sum(map(len, cut))
+
+    def _learn(self, pieces: set[str]) -> None:
+        new = [piece for piece in pieces if piece not in self._known]
+        if len(self._known) + len(new) > _REMEMBERED:
+            self._known.clear()
+            new = list(pieces)
+        for piece in new:
+            self._known[piece] = self._tokenizer.encode(piece, add_special_tokens=False).ids
+
+
+@cache
+def open_embedder() -> Embedder:
+    """The embedding, loaded once per process. Raises ModelError if it is not installed."""
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+
+    files = embedding_files()
+    tokenizer = Tokenizer.from_file(str(files["tokenizer"]))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    vectors = load_file(files["embedding"])["embedding.weight"].astype(np.float32)
+    if vectors.shape != (VOCABULARY, WIDTH):
+        raise ModelError(f"{files['embedding']}: found {vectors.shape}, expected {(VOCABULARY, WIDTH)}; "
+                         "run: pip install 'wordllama>=0.4'")  # fmt: skip
+    return Embedder(tokenizer, vectors)
+
+
+def token_statistics(embedder: Embedder, tables: Tables, sentences: Sequence[str]) -> tuple[Numbers, Floats32]:
+    """Statistics by name in a fixed order, and the document's embedding: unit length, or zeros without tokens."""
+    ids, starts, pieces = embedder.ids(sentences)
+    if not ids.size:
+        ids, starts = np.zeros(1, np.int32), np.zeros(1, np.int64)
+    rarity = tables.single[ids].astype(np.float64) * -0.05
+    weights = (1e-3 / (1e-3 + 10.0**-rarity)).astype(np.float32)[:, None]
+    sums = np.add.reduceat(embedder.vectors[ids] * weights, starts, axis=0)
+    numbers = {
+        "pieces_of_word": ids.size / max(1, pieces),
+        "byte_tokens": float(((ids >= 3) & (ids < 259)).mean()),
+        **_rarity(rarity, tables.single[ids] == NEVER),
+        **_pairs(ids, rarity, tables),
+        **_tone(tables.improper[ids], starts, "improper"),
+        **_tone(tables.formal[ids], starts, "formal"),
+        **_coherence(_unit(sums[:MOST_SENTENCES])),
+    }
+    return numbers, _unit(np.add.reduce(sums, axis=0)[None])[0]
+
+
+def _pieces(sentence: str) -> list[str]:
+    pieces = sentence.split()
+    if max(map(len, pieces), default=0) <= _LONGEST_PIECE:
+        return pieces
+    size = _LONGEST_PIECE
+    return [piece[at : at + size] for piece in pieces for at in range(0, len(piece), size)]
+
+
+def _unit(rows: Floats32) -> Floats32:
+    norms = np.sqrt(np.add.reduce(rows * rows, axis=1, dtype=np.float64))
+    return np.asarray(rows / np.maximum(norms, 1e-6)[:, None], np.float32)
+
+
+def _windows(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Means of consecutive windows; a last one of less than half a window counts to the one before."""
+    starts = np.arange(0, max(1, values.size - WINDOW // 2), WINDOW)
+    return np.add.reduceat(values, starts) / np.diff(starts, append=values.size)
+
+
+def _rarity(rarity: npt.NDArray[np.float64], never: npt.NDArray[np.bool_]) -> Numbers:
+    windows = _windows(rarity)
+    return {
+        "rarity": float(rarity.mean()),
+        "rarity_deviation": float(rarity.std()),
+        "rare": float((rarity > 4.5).mean()),
+        "very_rare": float((rarity > 5.5).mean()),
+        "never": float(never.mean()),
+        "rarity_highest": float(windows.max()),
+        "rarity_windows": float(windows.std()),
+    }
+
+
+def _pairs(ids: Ids, rarity: npt.NDArray[np.float64], tables: Tables) -> Numbers:
+    names = ("known_pairs", "strength", "clashes", "hard_clashes", "weak", "lowest_window", "window_deviation")
+    if ids.size < 2:
+        return dict.fromkeys(names, 0.0)
+    keys = ids[:-1].astype(np.uint32) * np.uint32(VOCABULARY) + ids[1:].astype(np.uint32)
+    places = np.minimum(np.searchsorted(tables.pairs, keys), tables.pairs.size - 1)
+    known = tables.pairs[places] == keys
+    expected = 10.0 ** (6.5 - rarity[:-1] - rarity[1:])
+    strength = np.where(known, tables.strength[places] * STEP, -np.log1p(expected))
+    common = np.maximum(rarity[:-1], rarity[1:])
+    windows = _windows(strength)
+    values = (
+        known.mean(),
+        strength.mean(),
+        (~known & (common < 4)).mean(),
+        (~known & (common < 3)).mean(),
+        (strength < -1).mean(),
+        windows.min(),
+        windows.std(),
+    )
+    return {name: float(value) for name, value in zip(names, values, strict=True)}
+
+
+def _tone(odds: npt.NDArray[np.int8], starts: npt.NDArray[np.int64], name: str) -> Numbers:
+    sizes = np.diff(starts, append=odds.size)
+    by_sentence = np.add.reduceat(odds * STEP, starts)
+    ranked = np.sort(by_sentence)
+    rate = by_sentence / (sizes + 3)
+    return {
+        name: float(by_sentence.sum() / (odds.size + 10)),
+        f"{name}_deviation": float(rate.std()),
+        f"{name}_highest": float(ranked[-1]),
+        f"{name}_high": float(ranked[-3:].sum()),
+        f"{name}_lowest": float(rate.min()),
+        f"{name}_sentences": float((rate > 0.3).mean()),
+        f"{name}_change": spread(np.abs(np.diff(rate)))[0],
+    }
+
+
+def _coherence(units: Floats32) -> Numbers:
+    """Cosines between sentences (unit rows): neighbours, all pairs, quarters, and the nearest other sentence."""
+    count = len(units)
+    names = ("neighbours", "neighbour_lowest", "neighbour_deviation", "next_but_one", "all_pairs", "order",
+             "to_centre", "to_centre_lowest", "to_centre_deviation", "halves", "quarters_lowest", "likest")  # fmt: skip
+    if count < 3:
+        return dict.fromkeys(names, 0.0)
+    table = np.einsum("ik,jk->ij", units, units, optimize=False).astype(np.float64)
+    near, second = np.diagonal(table, 1), np.diagonal(table, 2)
+    everything = (table.sum() - count) / (count * (count - 1))
+    centre = _unit(np.add.reduce(units, axis=0)[None])[0]
+    to_centre = np.add.reduce(units * centre, axis=1, dtype=np.float64)
+    edges = np.arange(4) * count // 4
+    quarters = _unit(np.add.reduceat(units, np.unique(edges), axis=0))
+    between = np.einsum("ik,jk->ij", quarters, quarters, optimize=False)
+    np.fill_diagonal(table, 0.0)
+    halves = _unit(np.add.reduceat(units, [0, count // 2], axis=0))
+    values = (near.mean(), near.min(), near.std(), second.mean(), everything, near.mean() - everything,
+              to_centre.mean(), to_centre.min(), to_centre.std(), (halves[0] * halves[1]).sum(), between.min(),
+              table.max(axis=1).mean())  # fmt: skip
+    return {name: float(value) for name, value in zip(names, values, strict=True)}

@@ -59,7 +59,13 @@ def show_stages(console: Console, *, as_json: bool) -> None:
         console.print(f"[bold]{found['name']}[/bold]  {found['summary']}", highlight=False)
         console.print(f"reads {', '.join(found['reads'])}; adds {_typed(found['adds'])}", highlight=False)
         rows = [
-            (s["name"], s["type"], repr(s["default"]), "threshold" if s["filter"] else "", s["help"])
+            (
+                s["name"],
+                s["type"],
+                repr(s["default"]),
+                "threshold" if s["filter"] else "operational" if s["operational"] else "",
+                s["help"],
+            )
             for s in found["settings"]
         ]
         console.print(table("", ("setting", "type", "default", "", "meaning"), rows))

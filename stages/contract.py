@@ -26,6 +26,7 @@ STATUS_SUFFIX = "_status"
 counts its values, so that documents which passed without being judged are seen."""
 
 _FILTER = "filter"
+_OPERATIONAL = "operational"
 _HELP = "help"
 
 
@@ -121,9 +122,13 @@ def is_survey(stage: object) -> TypeGuard[SurveyStage]:
     return hasattr(stage, "open_with")
 
 
-def setting(default: Any, help: str, *, filter: bool = False) -> Any:
-    """A documented dataclass field. `filter=True` marks a threshold: it moves decisions, never annotations."""
-    metadata = {_HELP: help, _FILTER: filter}
+def setting(default: Any, help: str, *, filter: bool = False, operational: bool = False) -> Any:
+    """A documented dataclass field.
+
+    `filter=True` marks a threshold: it moves decisions, never annotations. `operational=True` marks how the work is
+    done, such as a time-out: it moves neither, so it enters no hash.
+    """
+    metadata = {_HELP: help, _FILTER: filter, _OPERATIONAL: operational}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -136,19 +141,28 @@ class SettingInfo:
     default: object
     help: str
     filter: bool
+    operational: bool
 
 
 def settings_of(stage: type | object) -> list[SettingInfo]:
     """The settings of a stage class or instance, in order of declaration."""
     return [
-        SettingInfo(f.name, _type_name(f.type), f.default, f.metadata.get(_HELP, ""), f.metadata.get(_FILTER, False))
+        SettingInfo(
+            f.name,
+            _type_name(f.type),
+            f.default,
+            f.metadata.get(_HELP, ""),
+            f.metadata.get(_FILTER, False),
+            f.metadata.get(_OPERATIONAL, False),
+        )
         for f in dataclasses.fields(stage)  # type: ignore[arg-type]
     ]
 
 
 def values_of(stage: Stage, *, filter: bool) -> dict[str, object]:
     """The thresholds (`filter=True`) or the annotation settings (`filter=False`) of a stage, by name."""
-    return {s.name: getattr(stage, s.name) for s in settings_of(stage) if s.filter is filter}
+    wanted = (s.name for s in settings_of(stage) if s.filter is filter and not s.operational)
+    return {name: getattr(stage, name) for name in wanted}
 
 
 def checked(stage: Stage, batch: pa.RecordBatch, answer: pa.RecordBatch) -> pa.RecordBatch:

@@ -62,6 +62,14 @@ def test_it_is_named_as_its_module_and_found_by_its_name(stage: Stage) -> None:
     assert kind.__doc__
 
 
+def test_how_the_work_is_done_enters_no_hash() -> None:
+    from stages.rating import Rating
+
+    slow = Rating(rater="served", timeout_s=600, retries=9, concurrency=1, url="http://localhost/v1")
+    for filter_ in (True, False):
+        assert values_of(slow, filter=filter_) == values_of(Rating(rater="served"), filter=filter_)
+
+
 def test_a_stage_that_does_not_exist_gets_a_hint() -> None:
     with pytest.raises(ConfigError, match=r"there is no stage 'langage'; did you mean 'language'\?"):
         stages.stage_class("langage")

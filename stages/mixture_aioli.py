@@ -4,9 +4,9 @@ Source: "Aioli: A Unified Optimization Framework for Language Model Data Mixing"
 L_i(t+1) = L_i(t) - sum_j A_ij p_j; each round measures A and moves `p_j` by `exp(eta sum_i Abar_ij)`.
 
 What is ours: sweeps are balanced (`sweep_orders`); p is held where A is degenerate or its column sums differ by less
-than `hold` standard errors; A is pooled over rounds (`memory`) and shrunk by its error (`shrink`); groups that the
-objective leaves out do not count; `floor` and `max_epochs`. `hold = memory = floor = 0` and `shrink = False` is the
-paper's rule.
+than `hold` standard errors; rounds that are not clear alone are pooled (`memory`); A is shrunk by its error (`shrink`);
+p is drawn to uniform (`pull`); groups that the objective leaves out do not count; `floor` and `max_epochs`.
+`Aioli(task, **PAPER)` is the paper's rule.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,9 @@ from stages.mixture_evidence import Evidence
 from stages.mixture_probes import Ints, drops_of, matrix_error, normalised_matrix, solved, sweep_orders
 from stages.mixture_simplex import Floats, moved, probe_mixtures, uniform, with_floor
 
+PAPER = {"hold": 0.0, "memory": 0.0, "shrink": False, "pull": 0.0, "floor": 0.0}
+"""Settings of `Aioli` that leave out what is ours."""
+
 
 @dataclass
 class Aioli(Base):
@@ -32,11 +35,14 @@ class Aioli(Base):
     """Share of a round's steps that probes may take; a probe has as many steps as fit."""
     own: float | None = None
     """Share of a probe's own group, the others share the rest alike; None: a third of the way from 1/m to 1."""
-    eta: float = 1.0
+    eta: float = 2.0
     hold: float = 2.0
     """Standard errors by which columns of A must differ for p to move; 0 always moves."""
-    memory: float = 0.7
+    memory: float = 0.9
     shrink: bool = True
+    pull: float = 0.2
+    """How far p is drawn to uniform before each move. The rule is greedy: what a group has taught does not leave its p
+    by itself, and p overshoots; with a pull it forgets."""
     floor: float = 0.02
     lag: int = 0
     """Steps from a decision to the first step on it, for trainers that fetch batches ahead."""
@@ -65,7 +71,7 @@ class Aioli(Base):
         self._probe_steps = int(self.delta * shortest) // (self.sweeps * groups) if groups > 1 else 0
         self._check_probes(shortest)
         self._p, self._mean = uniform(groups), np.zeros(groups)
-        self._evidence = Evidence(self.memory)
+        self._evidence = Evidence(self.memory, self.hold)
         self._start(self._p, "start: uniform")
         warm = self.task.by_name(self.task.mixture(self.prior, "the prior")) if self.prior else {}
         self._segments = [Segment(0, self.warm_steps, warm)] if self.warm_steps else []
@@ -118,7 +124,7 @@ class Aioli(Base):
             matrix, error = measured
             facts |= {"matrix": as_rows(matrix), "error": as_rows(error) if np.isfinite(error).all() else ()}
         lands = min(step + self.lag, self.task.steps)
-        decision = self._decide(step, lands, self._p, reason, **facts)
+        decision = self._decide(step, lands, with_floor(self._p, self.floor), reason, **facts)
         self._round, self._seen = self._round + 1, {}
         self._segments = self._train(lands, self._rounds.begin(self._round)) + self._to_decision()
         return decision
@@ -141,15 +147,14 @@ class Aioli(Base):
         if shares is None:
             return "held: A is degenerate"
         told = f"columns of A differ by {evidence.spread:.3g} nats, standard error {evidence.error:.3g}"
-        if self.hold and evidence.spread <= evidence.threshold(self.hold):
-            return f"held: {told}, needed {evidence.threshold(self.hold):.3g}"
+        if self.hold and evidence.spread <= evidence.threshold:
+            return f"held: {told}, needed {evidence.threshold:.3g}"
         gains = shares.sum(axis=0)
         if self.ema is None:
-            self._p = moved(self._p, gains, self.eta)
+            self._p = moved(with_floor(self._p, self.pull), gains, self.eta)
         else:
             self._mean = gains if not self._mean.any() else self.ema * self._mean + (1 - self.ema) * gains
             self._p = moved(uniform(len(gains)), self._mean, self.eta)
-        self._p = with_floor(self._p, self.floor)
         return f"moved: {told}"
 
     def _to_decision(self) -> list[Segment]:

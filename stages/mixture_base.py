@@ -20,6 +20,8 @@ class Base:
     task: Task
     _decision: Decision = field(init=False, repr=False)
     _segments: list[Segment] = field(init=False, repr=False, default_factory=list)
+    _tail: list[Segment] = field(init=False, repr=False, default_factory=list)
+    """What is left of the decision before, between the latest decision and where it lands."""
     _used: Floats = field(init=False, repr=False)
 
     @property
@@ -30,13 +32,14 @@ class Base:
     def plan(self, step: int) -> list[Segment]:
         """Trials that are not finished, then the run's segments from `step` to where the next decision lands."""
         trials = [segment for segment in self._segments if segment.trial]
-        return trials + rest([segment for segment in self._segments if not segment.trial], step)
+        return trials + rest(self._tail + [segment for segment in self._segments if not segment.trial], step)
 
     def state_dict(self) -> State:
         """All that is not settings, as JSON."""
         return {
             "decision": plain(asdict(self._decision)),
             "segments": [asdict(segment) for segment in self._segments],
+            "tail": [asdict(segment) for segment in self._tail],
             "used": self._used.tolist(),
             "groups": list(self.task.groups),
             **plain(self._memory()),
@@ -50,6 +53,7 @@ class Base:
             )
         self._decision = decision_of(state["decision"])
         self._segments = [Segment(**segment) for segment in state["segments"]]
+        self._tail = [Segment(**segment) for segment in state["tail"]]
         self._used = np.array(state["used"], np.float64)
         self._remember(state)
 
@@ -70,6 +74,7 @@ class Base:
     def _decide(self, step: int, lands: int, mixture: Floats, reason: str, **facts: Any) -> Decision:
         """The next decision: `mixture` within the caps from step `lands` on; `_segments` end there and are spent."""
         self._used = served(self.task, self._used, self._segments)
+        self._tail = rest([segment for segment in self._segments if not segment.trial], step)
         shares, caps = self.task.within_caps(mixture, self._used, lands)
         moved = bool(np.abs(shares - self.task.values(self._decision.mixture, "the mixture")).max() > 1e-12)
         self._decision = Decision(

@@ -18,14 +18,18 @@ _EXACT = 1e-9
 
 @dataclass
 class Evidence:
-    """The pooled A and its error; a round counts `memory` times as much as the one after it, 0 takes each alone."""
+    """The pooled A and its error; a round counts `memory` times as much as the one after it, 0 takes each alone.
+
+    A round that is clear by itself (its columns differ by more than `hold` errors) starts the pool anew.
+    """
 
     memory: float
+    hold: float
     _matrix: Floats | None = field(init=False, default=None)
     _weight: float = field(init=False, default=0.0)
-    """Sum of memory^age over rounds."""
+    """Sum of memory^age over pooled rounds."""
     _square: float = field(init=False, default=0.0)
-    """Sum of memory^(2 age) over rounds."""
+    """Sum of memory^(2 age) over pooled rounds."""
     _noise: Noise = field(init=False, default_factory=Noise)
     _variance: float = field(init=False, default=np.inf)
     """Of a column sum in one round."""
@@ -39,20 +43,21 @@ class Evidence:
         self._noise = noise(objective, orders).pooled(self._noise, self.memory)
         rounding = _EXACT * float(np.abs(objective).max())
         self._variance = max(column_variance(self._noise, sweeps, groups, own), rounding**2)
-        old = 0.0 if self._matrix is None else self.memory * self._weight
-        kept = matrix if self._matrix is None else self._matrix
-        self._matrix = (old * kept + matrix) / (old + 1)
-        self._weight, self._square = old + 1, self.memory**2 * self._square + 1
-        self.spread = spread(self._matrix, weights)
+        older, old, square = self._matrix, self._weight, self._square
+        self._take(matrix, 1.0, 1.0, weights)
+        if older is not None and self.memory and self.spread <= self.threshold:
+            old = self.memory * old
+            self._take((old * older + matrix) / (old + 1), old + 1, self.memory**2 * square + 1, weights)
 
     @property
     def error(self) -> float:
         """Standard error of a column sum of the pooled A (nats); infinite if it cannot be told."""
         return float(np.sqrt(self._variance * self._square)) / self._weight if self._weight else np.inf
 
-    def threshold(self, hold: float) -> float:
+    @property
+    def threshold(self) -> float:
         """The spread (nats) under which columns count as the same: `hold` errors, more with few degrees of freedom."""
-        return hold * (1 + 2 / self._noise.freedom) * self.error if self._noise.freedom > 0 else np.inf
+        return self.hold * few(self._noise.freedom) * self.error if self._noise.freedom > 0 else np.inf
 
     def matrix(self, *, shrink: bool) -> Floats:
         """The pooled A; its columns drawn to their mean by the share of their variance that is noise, if asked."""
@@ -60,6 +65,10 @@ class Evidence:
         if not shrink or not self.spread:
             return self._matrix
         return shrunk(self._matrix, max(0.0, 1 - (self.error / self.spread) ** 2))
+
+    def _take(self, matrix: Floats, weight: float, square: float, weights: Floats) -> None:
+        self._matrix, self._weight, self._square = matrix, weight, square
+        self.spread = spread(matrix, weights)
 
     def state(self) -> State:
         """As JSON."""
@@ -75,3 +84,12 @@ class Evidence:
         self._weight, self._square, squares, freedom, self.spread = state["sums"]
         self._noise = Noise(squares, freedom)
         self._variance = np.inf if state["variance"] is None else state["variance"]
+
+
+def few(freedom: float) -> float:
+    """How much wider an interval is with an error told from few degrees of freedom: Student's t over the normal's, 95%.
+
+    >>> [round(few(freedom), 2) for freedom in (1, 2, 3, 10)]
+    [6.5, 2.17, 1.59, 1.13]
+    """
+    return 1 + 1.3 / freedom + 4.2 / freedom**3

@@ -63,12 +63,16 @@ def show_stages(console: Console, *, as_json: bool) -> None:
                 s["name"],
                 s["type"],
                 repr(s["default"]),
-                "threshold" if s["filter"] else "operational" if s["operational"] else "",
+                _kind(s),
                 s["help"],
             )
             for s in found["settings"]
         ]
         console.print(table("", ("setting", "type", "default", "", "meaning"), rows))
+
+
+def _kind(setting: dict[str, Any]) -> str:
+    return "threshold" if setting["filter"] else "operational" if setting["operational"] else ""
 
 
 def stage_facts(name: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ SHAPE: dict[str, Any] = {**WIDTH, "num_attention_heads": 4, "max_position_embedd
 KINDS = {
     "qwen2": lambda: Qwen2Config(**SHAPE, num_key_value_heads=2),
     "llama": lambda: LlamaConfig(**SHAPE),
-    "mistral": lambda: MistralConfig(**SHAPE, num_key_value_heads=2, sliding_window=40),
+    "mistral": lambda: MistralConfig(**SHAPE, num_key_value_heads=2, sliding_window=150),
     "gpt2": lambda: GPT2Config(
         vocab_size=SIZE, n_positions=1024, n_embd=96, n_layer=2, n_head=4, initializer_range=0.1,
         tie_word_embeddings=False, bos_token_id=None, eos_token_id=None,
@@ -107,7 +107,7 @@ def make_model(path: Path, kind: str, mode: str | None = "all", template: str = 
 def make_head(model: Any, tokenizer: Any, mode: str) -> None:
     """Make the last layer give valid answers that differ from text to text.
 
-    A logit of 40 for the kind of token that follows the last one (newline, or any letter or digit), which is linear in
+    A logit of 60 for the kind of token that follows the last one (newline, or any letter or digit), which is linear in
     the mean states after each token; to this is added noise that depends on nothing but how a state differs from the
     means of its token and its place.
     """
@@ -118,7 +118,7 @@ def make_head(model: Any, tokenizer: Any, mode: str) -> None:
     means = torch.stack([flat[before.flatten() == token].mean(0) for token in kinds])
     follows = [set(after[before == token].tolist()) for token in kinds]
     answers = sorted(set(after.flatten().tolist()))
-    goals = torch.tensor([[40.0 * (token in possible) for token in answers] for possible in follows])
+    goals = torch.tensor([[60.0 * (token in possible) for token in answers] for possible in follows])
     basis = torch.cat([means, states.mean(0)])
     noise = torch.randn(basis.shape[1], len(answers))
     noise -= torch.linalg.pinv(basis) @ (basis @ noise)

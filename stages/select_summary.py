@@ -21,6 +21,8 @@ COLUMNS = (
 )
 _SHOWN = 5
 _NAME = 60
+_SLACK = 0.01
+"""Share of the budget that may be left at the borders of strata without a word."""
 
 
 def summary_of(strata: Strata, tokens: int) -> Summary:
@@ -69,6 +71,13 @@ def _notes(strata: Strata, tokens: int) -> Iterator[str]:
         shown = ", ".join(f"{_cut(name)} {lack:,} of {strata[name].asked:,}" for name, lack in worst)
         more = f" and {len(short) - _SHOWN:,} more" if len(short) > _SHOWN else ""
         yield f"SHORTFALL: {sum(short.values()):,} tokens that {len(short):,} strata lack: {shown}{more}"
+    budget = sum(one.budget for one in strata.values())
+    if tokens and budget - got > _SLACK * budget:
+        without = sum(one.budget > 0 and taken(one)[0] == 0 for one in strata.values())
+        yield (
+            f"{budget - got:,} tokens are left since the next document of a stratum does not fit: budgets are small "
+            f"beside documents, and {without:,} strata give none"
+        )
     if zero := [name for name, one in strata.items() if one.share == 0 and one.documents]:
         shown = ", ".join(_cut(name) for name in zero[:_SHOWN])
         yield f"{len(zero):,} strata have no share and give nothing: {shown}{', ...' if len(zero) > _SHOWN else ''}"

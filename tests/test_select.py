@@ -101,7 +101,10 @@ def test_a_document_larger_than_the_budget_gives_nothing_and_says_so() -> None:
     stage = Select(tokens=10, method="top_k", strata=(), **COUNTED)
     state = surveyed(stage, [[row(0, 5, count=11), row(1, 1, count=1)]])
     assert taken(stage, [row(0, 5, count=11), row(1, 1, count=1)]) == set()
-    assert stage.summary(state).notes[0] == "0 tokens of 10 asked, 0 of 2 candidates that hold 12 tokens"
+    notes = stage.summary(state).notes
+    assert notes[0] == "0 tokens of 10 asked, 0 of 2 candidates that hold 12 tokens"
+    assert notes[1].startswith("10 tokens are left since the next document of a stratum does not fit")
+    assert notes[1].endswith("1 strata give none")
 
 
 def test_more_asked_than_there_is_takes_all_and_is_loud() -> None:

@@ -53,6 +53,11 @@ class Apportioner:
         >>> [of.next(2).tolist() for _ in range(4)]
         [[1, 1], [0, 2], [1, 1], [0, 2]]
         """
+        done = (self.counted >= self._allowances) & (self._mixture > 0)
+        if done.any():
+            self.mix(_spread(UNIT, np.where(done, 0, self._mixture)))
+        if not self._mixture.any():
+            return np.zeros_like(self.counted)
         if self._shape[0] != size:
             exact = size * self._mixture
             self._whole, self._part = exact >> 32, exact & (UNIT - 1)

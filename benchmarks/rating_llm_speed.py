@@ -146,8 +146,8 @@ def measure(model: Any, chat: Chat, prompts: list[list[int]], limit: int, repeat
 def report(tokens: int, prompts: list[list[int]], found: dict[str, Any]) -> None:
     """Print one length's rows."""
     mean = sum(map(len, prompts)) / len(prompts)
-    print(f"\n{tokens} tokens of text: {len(prompts)} documents, prompts of {mean:,.0f} tokens; the same integers as "
-          f"generate, held: {found['same']:.1%} of documents, {found['different_answers']} different answers")  # fmt: skip
+    print(f"\n{tokens} tokens of text: {len(prompts)} documents, prompts of {mean:,.0f} tokens")
+    print(f"same integers as held: {found['same']:.1%} of documents; different answers: {found['different_answers']}")
     slots = statistics.median(found["seconds"]["slots"])
     for name, seconds in found["seconds"].items():
         median = statistics.median(seconds)

@@ -9,6 +9,7 @@ hides most of what is left elsewhere.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,12 @@ def open_encoder(
     directory: Directory, reading: Reading, pooling: str, device: str, dtype: str, batch_tokens: int
 ) -> Encoder:
     """Load an encoder; pooling, device and dtype may be `auto`, `batch_tokens` 0. Raises ModelError or ConfigError."""
+    for library in ("torch", "transformers"):
+        if find_spec(library) is None:
+            raise ConfigError(
+                f"embed.model: {directory.path} is an encoder, which needs {library}, and it is not installed; "
+                "run: pip install 'tamis[llm]', or set embed.model to default"
+            )
     import torch
 
     chosen = _device(device)

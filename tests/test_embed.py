@@ -292,6 +292,12 @@ def test_settings_that_the_model_cannot_serve_are_explained(plain: Path) -> None
             Embed(model=str(plain), **settings).open()
 
 
+def test_an_encoder_without_torch_is_explained(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.embed_encoder.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"needs torch, and it is not installed; run: pip install 'tamis\[llm\]'"):
+        Embed(model=str(plain)).open()
+
+
 def _has_gpu() -> bool:
     import torch
 

@@ -127,7 +127,8 @@ def _sources(finished: Finished) -> dict[str, dict[str, int]]:
 
 def _rating(finished: Finished) -> dict[str, Any] | None:
     parts = [outcome.rating for outcome in finished.outcomes if outcome.rating is not None]
-    return rating_section(merged(parts)) if parts else None
+    notes = " ".join(notes for stage in finished.plan.config.stages if (notes := getattr(stage, "notes", "")))
+    return rating_section(merged(parts), notes) if parts else None
 
 
 def _quarantine_places(store: Store) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +16,10 @@ import pyarrow.compute as pc
 from stages.contract import Annotate, setting
 from stages.errors import ConfigError
 from stages.rating_protocol import DOMAINS, MODES, WORDINGS
-from stages.ratings import SCHEMA, Rater
+from stages.ratings import OTHER_LANGUAGE, SCHEMA, Rater
+
+if TYPE_CHECKING:
+    from stages.rating_card import StudentCard
 
 RATERS = ("student", "llm", "served")
 DEVICES = ("auto", "cpu", "cuda")
@@ -42,18 +45,18 @@ class Rating:
     """Fourteen scores (1 to 5) and a domain for each document.
 
     Columns: `rating_<criterion>`, `rating_<criterion>_mean` (the expected score), `rating_confidence`, `domain`,
-    `domain_confidence`, `rating_status` (ok, invalid, empty, error), `rating_prompt_tokens`, `rating_answer_tokens`,
-    `rater`. Reasons, in order of precedence: `unrated`, `low_overall_score`, `domain`.
+    `domain_confidence`, `rating_status` (ok, invalid, empty, error, other_language), `rating_prompt_tokens`,
+    `rating_answer_tokens`, `rater`. Reasons, in order of precedence: `unrated`, `low_overall_score`, `domain`.
     """
 
     name: ClassVar[str] = "rating"
     version: ClassVar[str] = "1"
-    reads: ClassVar[tuple[str, ...]] = ("text",)
 
     rater: str = setting("student", f"who rates: {', '.join(RATERS)}")
     model: str = setting("default", "student: default or a directory; llm: a directory; served: its name there")
     mode: str = setting("all", "what is asked of a model: all, score (overall_score alone) or domain")
     language: str = setting("en", f"language of the prompt: {', '.join(WORDINGS)}")
+    languages: str = setting("known", "student: rate documents in the languages it knows (known), or in all (all)")
     device: str = setting("auto", f"llm: where the model runs: {', '.join(DEVICES)} (auto: cuda if there is one)")
     dtype: str = setting("auto", f"llm: {', '.join(DTYPES)} (auto: bfloat16 on cuda, float32 on cpu)")
     batch_tokens: int = setting(16384, "llm: tokens per batch, padding included")
@@ -73,6 +76,7 @@ class Rating:
     def __post_init__(self) -> None:
         """Raise ConfigError for a value that cannot be used."""
         choices = {"rater": RATERS, "mode": MODES, "language": tuple(WORDINGS), "device": DEVICES, "dtype": DTYPES}
+        choices["languages"] = ("known", "all")
         for name, known in {**choices, "api": APIS, "guided": GUIDES, "unrated": ("keep", "drop")}.items():
             _one_of(name, getattr(self, name), known)
         for domain in self.domains:
@@ -91,6 +95,22 @@ class Rating:
         return {"student": ("wordllama",), "llm": ("torch", "transformers"), "served": ()}[self.rater]
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """The text, and the language where it decides whether a document is rated."""
+        return ("text", "lang") if self._by_language else ("text",)
+
+    @property
+    def notes(self) -> str:
+        """What a reader of the ratings must know of the rater."""
+        if self.rater != "student":
+            return ""
+        card = self._card
+        proxies = [f"{name} (the mean of {', '.join(of)})" for name, of in card.proxies.items()]
+        return f"Rated by {card.name}, fitted on {card.teacher}, which knows: {', '.join(card.languages)}. " + (
+            f"Proxies, which nothing trained: {'; '.join(proxies)}." if proxies else ""
+        )
+
+    @property
     def adds(self) -> pa.Schema:
         """The same columns for every rater."""
         return SCHEMA
@@ -102,10 +122,15 @@ class Rating:
     def open(self) -> Annotate:
         """The annotating function, its models loaded. Raises ModelError or ConfigError."""
         rater = self._module.open_rater(self)
+        known = self._card.languages if self._by_language else None
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
             texts = [text or "" for text in batch.column("text").to_pylist()]
-            return rater.rate(texts).as_batch(rater.name)
+            if known is None:
+                return rater.rate(texts).as_batch(rater.name)
+            rows = [row for row, language in enumerate(batch.column("lang").to_pylist()) if language in known]
+            ratings = rater.rate([texts[row] for row in rows])
+            return ratings.spread(len(texts), rows, OTHER_LANGUAGE).as_batch(rater.name)
 
         return annotate
 
@@ -120,6 +145,16 @@ class Rating:
             "domain": pc.and_(pc.and_(pc.is_valid(domain), pc.invert(kept_domain)), bool(self.domains)),
         }
         return pc.case_when(pc.make_struct(*reasons.values()), *(pa.scalar(reason) for reason in reasons))
+
+    @property
+    def _by_language(self) -> bool:
+        return self.rater == "student" and self.languages == "known"
+
+    @property
+    def _card(self) -> "StudentCard":
+        from stages.rating_card import read_card, student_directory
+
+        return read_card(student_directory(self.model))
 
     @property
     def _module(self) -> RaterModule:

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from stages.rating_protocol import CRITERIA
 
-OK, INVALID, EMPTY, ERROR = "ok", "invalid", "empty", "error"
-"""Status of a document: rated; the rater's answer was not one; there is no text to rate; the rater failed on it."""
+OK, INVALID, EMPTY, ERROR, OTHER_LANGUAGE = "ok", "invalid", "empty", "error", "other_language"
+"""Status of a document: rated; the rater's answer was not one; there is no text to rate; the rater failed on it; the
+rater does not know its language."""
 
 SCHEMA = pa.schema(
     [
@@ -56,6 +57,15 @@ class Ratings:
             status=[status] * count,
             tokens=np.full((count, 2), -1, np.int32),
         )
+
+    def spread(self, count: int, rows: Sequence[int], status: str) -> "Ratings":
+        """These ratings at `rows` of `count` documents; the others have none, and that status."""
+        whole = Ratings.none(count, status)
+        for name in ("scores", "means", "confidence", "domain_confidence", "tokens"):
+            getattr(whole, name)[list(rows)] = getattr(self, name)
+        for row, domain, found in zip(rows, self.domains, self.status, strict=True):
+            whole.domains[row], whole.status[row] = domain, found
+        return whole
 
     def as_batch(self, rater: str) -> pa.RecordBatch:
         """The columns of SCHEMA; zeros, NaN and -1 become null."""

@@ -88,3 +88,24 @@ def test_thresholds_are_marked_as_such() -> None:
     from stages.contract import values_of
 
     assert set(values_of(Rating(), filter=True)) == {"min_overall_score", "domains", "unrated"}
+
+
+PROSE = "The keeper of the lighthouse counted the boats again before the storm closed the harbour for the night. " * 5
+
+
+def test_the_student_leaves_other_languages_unrated() -> None:
+    columns = {"text": [PROSE, PROSE, "", PROSE], "lang": ["en", "de", "en", None]}
+    batch = pa.RecordBatch.from_pydict(columns)
+    found = Rating().open()(batch).to_pylist()
+    assert [row["rating_status"] for row in found] == ["ok", "other_language", "empty", "other_language"]
+    assert found[1]["rating_overall_score"] is found[1]["domain"] is None
+    alone = Rating(languages="all")
+    assert (Rating().reads, alone.reads) == (("text", "lang"), ("text",))
+    everything = alone.open()(batch.select(["text"])).to_pylist()
+    assert [row["rating_status"] for row in everything] == ["ok", "ok", "empty", "ok"]
+    assert everything[0] == found[0]
+
+
+def test_the_report_says_what_the_student_is() -> None:
+    assert "Proxies, which nothing trained: knowledge_novelty" in Rating().notes
+    assert Rating(rater="served").notes == ""

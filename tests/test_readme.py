@@ -13,6 +13,7 @@ from pipeline.cli import app
 from pipeline.config import InputConfig, ShardsConfig, build_config
 from pipeline.formats import FORMATS, SUFFIXES
 from stages.contract import settings_of
+from stages.rating_protocol import CRITERIA
 from tests.runs import tamis
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +45,13 @@ def test_every_setting_and_column_of_a_stage_is_on_its_page(name: str) -> None:
     page = README.split(f"### `{name}`", 1)[1].split("\n## ", 1)[0].split("\n### ", 1)[0]
     kind = stages.stage_class(name)
     for word in [*(setting.name for setting in settings_of(kind)), *kind().adds.names]:
-        assert f"`{word}`" in page, f"{word} is not on the page of {name}"
+        assert word in _said(page), f"{word} is not on the page of {name}"
+
+
+def _said(page: str) -> set[str]:
+    """What stands in backticks, and `rating_<criterion>` with each of the criteria that stand there."""
+    words = set(re.findall(r"`([^`\n]+)`", page))
+    return words | {word.replace("<criterion>", name) for word in words for name in words & set(CRITERIA)}
 
 
 def test_every_format_and_suffix_is_in_the_table() -> None:

@@ -56,7 +56,7 @@ def _mean(weighted: list[tuple[Array, float]]) -> Array:
         return weighted[0][0]
     total = np.zeros(weighted[0][0].shape)
     for values, share in weighted:
-        total += share * values
+        total += share * values.astype(np.float64)
     mean: Array = total.astype(weighted[0][0].dtype)
     return mean
 

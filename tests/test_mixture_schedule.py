@@ -12,7 +12,7 @@ from stages.mixture_schedule import Schedule, Span, permutation
 
 NAMES = "abcdef"
 GROUPS = st.integers(1, 6)
-ANY = settings(max_examples=60, deadline=None)
+ANY = settings(max_examples=25, deadline=None)
 
 
 def _mixture(groups: int, random: np.random.Generator) -> np.ndarray:

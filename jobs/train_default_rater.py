@@ -18,7 +18,7 @@ from perplexity_sources import read
 
 from pipeline.training.domain_words import nearest_domains, word_texts
 from pipeline.training.rater import measure, train_heads, write_student
-from pipeline.training.rater_examples import Clean, Example, damage_examples, passage
+from pipeline.training.rater_examples import Clean, Example, chatty_examples, damage_examples, passage
 from pipeline.training.rater_fit import Fitting
 from pipeline.training.rater_tables import tables_of
 from stages.rating_card import DEFAULT
@@ -30,8 +30,10 @@ COMMAND = "python jobs/train_default_rater.py"
 NAME = "tamis-student-1"
 PASSAGES = 1000
 """Damaged passages of each source."""
-OF_DOMAIN = 250
-"""Texts of each domain and source."""
+CHATS = 600
+"""Made-up documents of chat."""
+OF_DOMAIN = 300
+"""Texts of each domain."""
 MARGIN = 0.06
 """Of cosine: how much nearer an article is to the words of its domain than to others."""
 
@@ -86,25 +88,26 @@ def examples_of(texts: Texts, embedder: Embedder, tables: Tables) -> list[Exampl
     found: list[Example] = []
     for cleans in prose.values():
         found += damage_examples(_cycled(cleans, PASSAGES), stock, names, SEED, 1)
-    return found + domain_examples(second, embedder, tables)
+    return found + list(chatty_examples(stock.casual, CHATS, SEED)) + domain_examples(second, embedder, tables)
 
 
 def domain_examples(texts: Texts, embedder: Embedder, tables: Tables) -> list[Example]:
     """Texts of sources of one domain, articles that are near to a domain's words, and bags of these words."""
     nothing = np.full(len(CRITERIA), np.nan)
-    known = [clean for found in texts.values() for clean in found[:OF_DOMAIN] if clean.domain >= 0]
-    found = [
-        Example(passage(clean.text, random.Random(clean.group)), nothing, domain=clean.domain, source=clean.source)
-        for clean in known
-    ]
     articles = texts["encyclopedia"] + texts["wiki"]
     near = nearest_domains([clean.text for clean in articles], embedder, tables, MARGIN)
-    taken: dict[int, int] = {}
-    for clean, domain in zip(articles, near, strict=True):
-        if domain >= 0 and taken.get(domain, 0) < OF_DOMAIN:
-            taken[domain] = taken.get(domain, 0) + 1
-            found.append(Example(clean.text, nothing, domain=domain, source="encyclopedia, by words"))
-    bags = word_texts(random.Random(SEED), OF_DOMAIN // 3)
+    taken: dict[tuple[int, bool], int] = {}
+    found = []
+    known = [clean for cleans in texts.values() for clean in cleans if clean.domain >= 0]
+    random.Random(SEED).shuffle(known)
+    for clean, domain in [*((c, c.domain) for c in known), *zip(articles, near, strict=True)]:
+        by_words = clean.domain < 0
+        if domain >= 0 and taken.get((domain, by_words), 0) < OF_DOMAIN:
+            taken[domain, by_words] = taken.get((domain, by_words), 0) + 1
+            text = clean.text if by_words else passage(clean.text, random.Random(clean.group))
+            source = f"{clean.source}, by words" if by_words else clean.source
+            found.append(Example(text, nothing, domain=domain, source=source))
+    bags = word_texts(random.Random(SEED), OF_DOMAIN // 2)
     return found + [Example(text, nothing, domain=domain, source="words of domains") for text, domain in bags]
 
 

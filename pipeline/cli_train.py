@@ -67,3 +67,45 @@ def perplexity(  # noqa: PLR0913, PLR0917 - one argument for each option
         f"{card.tokens:,} tokens, {trained.bad:,} bad records",
         highlight=False,
     )
+
+
+@app.command()
+def rater(  # noqa: PLR0913, PLR0917 - one argument for each option
+    input_: Annotated[
+        list[str], typer.Option("--input", help="File, glob or URL: labelled documents, or clean ones with --damage")
+    ],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Directory for the student, its card and its report")],
+    damage: Annotated[bool, typer.Option(help="Make labels: damage clean documents by known amounts")] = False,
+    name: Annotated[str, typer.Option(help="Name of the rater, for the column `rater`")] = "student",
+    base: Annotated[str, typer.Option(help="Student whose tables are used: default or a directory")] = "default",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUE", help="Only such records; also != >= <= > < (may be repeated)"),
+    ] = None,
+    text: Annotated[str, typer.Option(help="Field that holds the text")] = "text",
+    group: Annotated[str, typer.Option(help="Field whose values are never split (default: the text's beginning)")] = "",
+    by_source: Annotated[bool, typer.Option(help="Hold out whole sources")] = False,
+    held_out: Annotated[float, typer.Option(help="Share of groups that the report is measured on")] = 0.2,
+    language: Annotated[list[str] | None, typer.Option(help="Language of the text (may be repeated)")] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the text, for the card")] = "",
+    seed: Annotated[int, typer.Option(help="The same seed and input give the same weights")] = 20250219,
+) -> None:
+    """Train a student rater on labels of any teacher, or on graded damage of clean text."""
+    from pipeline.config import build
+    from pipeline.training.rater_job import REPORT, train
+    from pipeline.training.rater_settings import RaterTraining
+
+    values = {
+        "inputs": tuple(input_), "output": output, "damage": damage, "name": name, "base": base, "text": text,
+        "where": tuple(where or ()), "group": group, "by_source": by_source, "held_out": held_out,
+        "languages": tuple(language or ("en",)), "licence": licence, "seed": seed,
+    }  # fmt: skip
+    trained = train(build(RaterTraining, values, "train rater"))
+    kinds = list(trained.card.criteria.values())
+    OUT.print(f"{trained.path}: {trained.card.bytes:,} bytes", highlight=False, soft_wrap=True)
+    OUT.print(
+        f"{sum(trained.card.documents.values()):,} examples, {kinds.count('trained')} criteria trained, "
+        f"{kinds.count('proxy')} proxies, {kinds.count('null')} not rated, {trained.bad:,} bad records; {REPORT} "
+        "says how well",
+        highlight=False,
+    )

@@ -15,9 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.rating_lists import LANGUAGES, LISTS, character_classes, lists_by_word
-
-Floats = npt.NDArray[np.float64]
-Numbers = dict[str, float]
+from stages.rating_numbers import Numbers, lengths_of, spread
 
 MOST_CHARACTERS = 8_000
 """A longer document is judged by its first and its last half of this, a newline between."""
@@ -90,16 +88,6 @@ def statistics(parts: Parts) -> Numbers:
     }
 
 
-def spread(values: npt.ArrayLike) -> tuple[float, float]:
-    """Mean and standard deviation, zeros for nothing.
-
-    >>> spread([1, 3])
-    (2.0, 1.0)
-    """
-    array = np.asarray(values, np.float64)
-    return (float(array.mean()), float(array.std())) if array.size else (0.0, 0.0)
-
-
 def _characters(text: str) -> Numbers:
     codes = np.frombuffer(text.encode("utf-32-le"), "<u4")
     count = max(1, codes.size)
@@ -107,15 +95,15 @@ def _characters(text: str) -> Numbers:
     known = np.minimum(codes, classes.size - 1)
     kinds = np.bincount(classes[known], minlength=len(_CLASSES)) / count
     by_script = np.bincount(scripts[known], minlength=2)[1:]
-    share = by_script / max(1, by_script.sum())
+    shares = by_script / max(1, by_script.sum())
     ascii_ = np.bincount(codes[codes < 128], minlength=128)
     return {
         "log_characters": float(np.log1p(codes.size)),
         **{f"share_{name}": float(value) for name, value in zip(_CLASSES, kinds, strict=True)},
         **{f"rate_{name}": float(ascii_[[ord(c) for c in found]].sum() / count) for name, found in _ASCII.items()},
-        "share_not_ascii": float((codes > 127).sum() / count),
-        "main_script": float(share.max()) if share.size else 0.0,
-        "latin": float(share[0]),
+        "share_not_ascii": np.count_nonzero(codes > 127) / count,
+        "main_script": float(shares.max()),
+        "latin": float(shares[0]),
         **{name: len(pattern.findall(text)) * 1000 / (count + 200) for name, pattern in _MARKUP.items()},
     }
 
@@ -132,9 +120,9 @@ def _words(parts: Parts) -> Numbers:
         "log_words": float(np.log1p(len(words))),
         "word_length": min(mean, 30.0),
         "word_length_deviation": min(deviation, 30.0),
-        "short_words": float((lengths <= 3).sum() / count),
-        "long_words": float((lengths >= 8).sum() / count),
-        "very_long_words": float((lengths >= 12).sum() / count),
+        "short_words": np.count_nonzero(lengths <= 3) / count,
+        "long_words": np.count_nonzero(lengths >= 8) / count,
+        "very_long_words": np.count_nonzero(lengths >= 12) / count,
         "capitalised": sum(map(str.istitle, words)) / count,
         "all_capitals": sum(map(str.isupper, words)) / count,
         "types_per_root": len(counts) / count**0.5,
@@ -156,7 +144,7 @@ def _lists(lowered: list[str]) -> Numbers:
     spoken = sorted((found[name] for name in LANGUAGES), reverse=True)
     is_english = np.fromiter(map(LISTS["en"].__contains__, lowered), np.float64, len(lowered))
     starts = np.arange(0, len(lowered), 25)
-    english = np.add.reduceat(is_english, starts) / np.diff(starts, append=len(lowered)) if lowered else np.zeros(1)
+    english = np.add.reduceat(is_english, starts) / lengths_of(starts, len(lowered)) if lowered else np.zeros(1)
     return {
         **found,
         "second_language": spoken[1] / (sum(spoken) + 0.01),
@@ -243,4 +231,5 @@ def _repeated(row: npt.NDArray[np.uint64], size: int) -> float:
     keys = np.zeros(count, np.uint64)
     for place in range(size):
         keys = keys * np.uint64(0x9E3779B97F4A7C15) + row[place : place + count] + np.uint64(1)
-    return 1 - len(np.unique(keys)) / count
+    keys.sort()
+    return np.count_nonzero(keys[1:] == keys[:-1]) / count

@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.errors import ModelError
-from stages.rating_features import Numbers, spread
+from stages.rating_numbers import Floats, Numbers, lengths_of, share, spread
 
 WIDTH = 256
 """Numbers in an embedding."""
@@ -33,6 +33,8 @@ NEVER = -128
 COUNTED = 1e-4
 """Tokens more frequent than this are common: two of them that were never seen side by side are a sign of a mistake."""
 _LONGEST_PIECE = 40
+_SPECIALS = ("<s>", "</s>", "<unk>")
+_WORD_OPENS = "\u2581"
 _REMEMBERED = 200_000
 _FILES = {
     "embedding": "weights/l2_supercat_256.safetensors",
@@ -79,6 +81,8 @@ class Embedder:
         self._tokenizer = tokenizer
         self.vectors = vectors
         self._known: dict[str, list[int]] = {}
+        self._opens = np.zeros(VOCABULARY, bool)
+        self._opens[[number for token, number in tokenizer.get_vocab().items() if token.startswith(_WORD_OPENS)]] = True
 
     def ids(self, sentences: Sequence[str]) -> tuple[Ids, npt.NDArray[np.int64], int]:
         """Tokens of all sentences, where each that has any starts, and the number of pieces between white space."""
@@ -89,13 +93,28 @@ class Embedder:
         ids = np.fromiter(chain.from_iterable(rows), np.int32, int(sizes.sum()))
         return np.minimum(ids, VOCABULARY - 1), np.cumsum(sizes) - sizes, sum(map(len, cut))
 
+    def forget(self) -> None:
+        """Forget the words seen so far."""
+        self._known.clear()
+
     def _learn(self, pieces: set[str]) -> None:
         new = [piece for piece in pieces if piece not in self._known]
         if len(self._known) + len(new) > _REMEMBERED:
             self._known.clear()
             new = list(pieces)
-        for piece in new:
-            self._known[piece] = self._tokenizer.encode(piece, add_special_tokens=False).ids
+        for piece, ids in zip(new, self._encoded(new), strict=True):
+            self._known[piece] = ids
+
+    def _encoded(self, pieces: list[str]) -> list[list[int]]:
+        """Tokens of each piece. One call for all of them, cut where tokens open a word, is the same but quicker."""
+        joined = " ".join(pieces)
+        ids = np.array(self._tokenizer.encode(joined, add_special_tokens=False).ids, np.int32)
+        starts = np.flatnonzero(self._opens[ids])
+        if len(starts) == len(pieces) and not any(special in joined for special in _SPECIALS):
+            edges = [*starts.tolist(), len(ids)]
+            row = ids.tolist()
+            return [row[begin:end] for begin, end in pairwise(edges)]
+        return [self._tokenizer.encode(piece, add_special_tokens=False).ids for piece in pieces]
 
 
 @cache
@@ -125,7 +144,7 @@ def token_statistics(embedder: Embedder, tables: Tables, sentences: Sequence[str
     sums = np.add.reduceat(embedder.vectors[ids] * weights, starts, axis=0)
     numbers = {
         "pieces_of_word": ids.size / max(1, pieces),
-        "byte_tokens": float(((ids >= 3) & (ids < 259)).mean()),
+        "byte_tokens": share((ids >= 3) & (ids < 259)),
         **_rarity(rarity, tables.single[ids] == NEVER),
         **_pairs(ids, rarity, tables),
         **_tone(tables.improper[ids], starts, "improper"),
@@ -148,26 +167,27 @@ def _unit(rows: Floats32) -> Floats32:
     return np.asarray(rows / np.maximum(norms, 1e-6)[:, None], np.float32)
 
 
-def _windows(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _windows(values: Floats) -> Floats:
     """Means of consecutive windows; a last one of less than half a window counts to the one before."""
     starts = np.arange(0, max(1, values.size - WINDOW // 2), WINDOW)
-    return np.add.reduceat(values, starts) / np.diff(starts, append=values.size)
+    return np.asarray(np.add.reduceat(values, starts) / lengths_of(starts, values.size))
 
 
-def _rarity(rarity: npt.NDArray[np.float64], never: npt.NDArray[np.bool_]) -> Numbers:
+def _rarity(rarity: Floats, never: npt.NDArray[np.bool_]) -> Numbers:
     windows = _windows(rarity)
+    mean, deviation = spread(rarity)
     return {
-        "rarity": float(rarity.mean()),
-        "rarity_deviation": float(rarity.std()),
-        "rare": float((rarity > 4.5).mean()),
-        "very_rare": float((rarity > 5.5).mean()),
-        "never": float(never.mean()),
+        "rarity": mean,
+        "rarity_deviation": deviation,
+        "rare": share(rarity > 4.5),
+        "very_rare": share(rarity > 5.5),
+        "never": share(never),
         "rarity_highest": float(windows.max()),
-        "rarity_windows": float(windows.std()),
+        "rarity_windows": spread(windows)[1],
     }
 
 
-def _pairs(ids: Ids, rarity: npt.NDArray[np.float64], tables: Tables) -> Numbers:
+def _pairs(ids: Ids, rarity: Floats, tables: Tables) -> Numbers:
     names = ("known_pairs", "strength", "clashes", "hard_clashes", "weak", "lowest_window", "window_deviation")
     if ids.size < 2:
         return dict.fromkeys(names, 0.0)
@@ -178,31 +198,24 @@ def _pairs(ids: Ids, rarity: npt.NDArray[np.float64], tables: Tables) -> Numbers
     strength = np.where(known, tables.strength[places] * STEP, -np.log1p(expected))
     common = np.maximum(rarity[:-1], rarity[1:])
     windows = _windows(strength)
-    values = (
-        known.mean(),
-        strength.mean(),
-        (~known & (common < 4)).mean(),
-        (~known & (common < 3)).mean(),
-        (strength < -1).mean(),
-        windows.min(),
-        windows.std(),
-    )
-    return {name: float(value) for name, value in zip(names, values, strict=True)}
+    clashes = ~known
+    values = (share(known), spread(strength)[0], share(clashes & (common < 4)), share(clashes & (common < 3)),
+              share(strength < -1), float(windows.min()), spread(windows)[1])  # fmt: skip
+    return dict(zip(names, values, strict=True))
 
 
 def _tone(odds: npt.NDArray[np.int8], starts: npt.NDArray[np.int64], name: str) -> Numbers:
-    sizes = np.diff(starts, append=odds.size)
     by_sentence = np.add.reduceat(odds * STEP, starts)
     ranked = np.sort(by_sentence)
-    rate = by_sentence / (sizes + 3)
+    rate = by_sentence / (lengths_of(starts, odds.size) + 3)
     return {
-        name: float(by_sentence.sum() / (odds.size + 10)),
-        f"{name}_deviation": float(rate.std()),
+        name: float(np.add.reduce(by_sentence) / (odds.size + 10)),
+        f"{name}_deviation": spread(rate)[1],
         f"{name}_highest": float(ranked[-1]),
-        f"{name}_high": float(ranked[-3:].sum()),
+        f"{name}_high": float(np.add.reduce(ranked[-3:])),
         f"{name}_lowest": float(rate.min()),
-        f"{name}_sentences": float((rate > 0.3).mean()),
-        f"{name}_change": spread(np.abs(np.diff(rate)))[0],
+        f"{name}_sentences": share(rate > 0.3),
+        f"{name}_change": spread(np.abs(rate[1:] - rate[:-1]))[0],
     }
 
 
@@ -223,7 +236,9 @@ def _coherence(units: Floats32) -> Numbers:
     between = np.einsum("ik,jk->ij", quarters, quarters, optimize=False)
     np.fill_diagonal(table, 0.0)
     halves = _unit(np.add.reduceat(units, [0, count // 2], axis=0))
-    values = (near.mean(), near.min(), near.std(), second.mean(), everything, near.mean() - everything,
-              to_centre.mean(), to_centre.min(), to_centre.std(), (halves[0] * halves[1]).sum(), between.min(),
-              table.max(axis=1).mean())  # fmt: skip
+    near_mean, near_deviation = spread(near)
+    centre_mean, centre_deviation = spread(to_centre)
+    values = (near_mean, near.min(), near_deviation, spread(second)[0], everything, near_mean - everything,
+              centre_mean, to_centre.min(), centre_deviation, (halves[0] * halves[1]).sum(), between.min(),
+              spread(table.max(axis=1))[0])  # fmt: skip
     return {name: float(value) for name, value in zip(names, values, strict=True)}

@@ -88,6 +88,20 @@ def test_the_embedding_is_the_mean_of_the_vectors_weighted_by_rarity(student: St
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "text", [PROSE, "a \u2581 b\u2581c", "x" * 100, "naïve 日本語 🙂 ... \x00\ufffd </s> <unk>", "\u2581"]
+)
+def test_words_together_have_the_tokens_of_each_alone(student: Student, text: str) -> None:
+    embedder = student.embedder
+    embedder.forget()
+    together = embedder.ids([text])[0].tolist()
+    alone = []
+    for word in text.split():
+        embedder.forget()
+        alone += embedder.ids([word])[0].tolist()
+    assert together == alone
+
+
 def test_thresholds_cut_one_score_into_five_chances() -> None:
     chances = ordinal(np.array([0.5], np.float32), np.array([[-2, -1, 0, 1]], np.float32))
     above = [1 / (1 + math.exp(t - 0.5)) for t in (-2, -1, 0, 1)]
@@ -102,7 +116,7 @@ def test_a_weighted_sum_is_a_product_of_matrices() -> None:
 
 
 def test_the_stage_answers_its_columns() -> None:
-    stage = Rating()
+    stage = Rating(languages="all")
     batch = pa.RecordBatch.from_pydict({"text": [PROSE, "", None]})
     found = checked(stage, batch, stage.open()(batch))
     assert found.column("rating_status").to_pylist() == ["ok", "empty", "empty"]

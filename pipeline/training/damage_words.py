@@ -107,3 +107,14 @@ MONTHS: tuple[str, ...] = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
+FOREIGN: tuple[str, ...] = (
+    "Der Müller öffnete am frühen Morgen das Tor.", "Niemand wusste, wann der Zug kommen würde.",
+    "Am Abend saßen alle zusammen am Feuer und erzählten.", "Le boulanger a vendu tout son pain avant midi.",
+    "Personne ne savait où la rivière prenait sa source.", "Les enfants jouaient encore dans le jardin du voisin.",
+    "El molinero abrió la puerta antes del amanecer.", "Nadie sabía cuándo iba a llegar el próximo tren.",
+    "Los niños jugaban todavía en el jardín del vecino.", "Il mugnaio aprì il cancello prima dell'alba.",
+    "Nessuno sapeva quando sarebbe arrivato il treno.", "De molenaar opende de poort nog voor zonsopgang.",
+    "Мельник открыл ворота ещё до рассвета.", "Никто не знал, когда придёт следующий поезд.",
+    "磨坊主在黎明前打开了大门。", "没有人知道火车什么时候会来。",
+)  # fmt: skip
+"""Sentences in other languages, for training without foreign text of one's own."""

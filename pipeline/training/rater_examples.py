@@ -78,13 +78,18 @@ def passage(text: str, chance: random.Random) -> str:
 
 
 def damage_examples(
-    texts: Sequence[Clean], stock: Stock, names: Sequence[str], seed: int, rounds: int
+    texts: Sequence[Clean],
+    stock: Stock,
+    names: Sequence[str],
+    seed: int,
+    rounds: int,
+    reached: Sequence[str] = REACHED,
 ) -> Iterator[Example]:
-    """In each round every text gives a passage with up to three kinds of damage, and a made-up page."""
+    """In each round every text gives a passage with up to three kinds of damage, and every other one a made-up page."""
     for number in range(rounds):
         for place, clean in enumerate(texts):
             chance = random.Random(f"{seed} {number} {place}")
-            yield _damaged(clean, stock, chance)
+            yield _damaged(clean, stock, chance, reached)
             if place % 2 == number % 2:
                 made, rating = page(clean.text, chance, stock, names)
                 labels = np.full(len(CRITERIA), np.nan)
@@ -92,25 +97,35 @@ def damage_examples(
                 yield Example(made, labels, source=clean.source, group=clean.group)
 
 
-def _damaged(clean: Clean, stock: Stock, chance: random.Random) -> Example:
+def _damaged(clean: Clean, stock: Stock, chance: random.Random, reached: Sequence[str]) -> Example:
     text = passage(clean.text, chance)
-    kinds = chance.sample(REACHED, chance.choice((0, 1, 1, 1, 2, 3)))
+    kinds = chance.sample(reached, chance.choice((0, 1, 1, 1, 2, 3)))
     if len(cut(text)[0]) < 3:
         kinds = [kind for kind in kinds if kind in ("accuracy", "structural_standardization", "sensitivity")]
     levels = {kind: chance.randrange(1, LEVELS) for kind in kinds}
     for kind, level in levels.items():
         text = damaged(text, kind, level, chance, stock)
-    labels, weights = labels_of(levels)
+    labels, weights = labels_of(levels, reached)
     worst = clean.domain if max(levels.values(), default=0) < 3 else -1
     return Example(text, labels, weights, worst, clean.source, clean.group)
 
 
-def labels_of(levels: dict[str, int]) -> tuple[Floats, Floats]:
+def chatty_examples(casual: Sequence[str], count: int, seed: int) -> Iterator[Example]:
+    """Documents of nothing but chat: no experts' talk, and not worth keeping."""
+    for number in range(count):
+        chance = random.Random(f"{seed} chat {number}")
+        lines = chance.sample(casual, min(len(casual), chance.randint(2, 25)))
+        labels = np.full(len(CRITERIA), np.nan)
+        labels[CRITERIA.index("professionalism")] = labels[CRITERIA.index("overall_score")] = 1
+        yield Example(chance.choice((" ", "\n")).join(lines), labels, source="casual")
+
+
+def labels_of(levels: dict[str, int], reached: Sequence[str] = REACHED) -> tuple[Floats, Floats]:
     """Ratings and their weights for a text damaged so; `overall_score`, novelty and creativity are left open."""
     labels, weights = np.full(len(CRITERIA), np.nan), np.zeros(len(CRITERIA))
     for place, name in enumerate(CRITERIA):
         if name in levels:
             labels[place], weights[place] = LEVELS - levels[name], 1.0
-        elif name in REACHED and all(name in UNHARMED[kind] for kind in levels):
+        elif name in reached and all(name in UNHARMED[kind] for kind in levels):
             labels[place], weights[place] = LEVELS, _ALSO if levels else 1.0
     return labels, weights

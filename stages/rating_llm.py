@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LEAST_MASS = 0.01
 """Share of the probability that the allowed tokens must have together if the model would rather say something else."""
 CPU_BATCH_TOKENS = 4096
-"""On a CPU larger batches are no faster, and those of long documents slower: they outgrow its caches."""
+"""On a CPU batches are no larger: in a first trial prompts of 2,050 tokens were read faster alone than in eights."""
 _SUFFIXES = (".json", ".safetensors", ".jinja", ".model")
 _NAMES = ("merges.txt", "vocab.txt")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")

@@ -20,6 +20,8 @@ HEAVY = (
     "fasttext",
     "pycld2",
     "faiss",
+    "numba",
+    "pynndescent",
     "ray",
     "pyspark",
     "pandas",

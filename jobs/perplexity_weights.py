@@ -3,12 +3,15 @@
 Two models that are each fitted to their own text do not know which words tell the two apart; a classifier does.
 Logistic regression on TF-IDF of single words gives each word a weight, which the stage adds to the log ratio of the
 word under the two models. Sources weigh as the square root of their number of texts, and both classes the same, so that
-the weights are those of no single source; weights of pairs of words fit the sources better and others worse.
+the weights are those of no single source; weights of pairs of words fit the sources better and others worse. Repeated
+words count less, in a text that is fitted as in a document that is scored.
 
 The file is a model of KenLM (so that it is mapped, checked and looked up as the others are, without its words in it),
 in which a word's log10 is its weight above that of an unknown word, which weighs nothing. Needs scikit-learn.
 """
 
+import importlib.util
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,15 +24,21 @@ from stages.model_files import sha256_of
 from stages.ngram_models import ModelCard, card_json, card_path
 from stages.normalisers import normaliser
 
-SCALE = 0.25
+SCALE = 0.2
 """Log10 that a unit of the regression's weights counts for in the ratio."""
-REGULARISATION = 10.0
+REGULARISATION = 30.0
 """Inverse strength of the penalty on squared weights."""
 
 Text = tuple[bool, str, str]
 """Whether it is harmful, its source, the text."""
 
 _NORMALISER = normaliser("alphabetic")
+
+
+def need_scikit_learn() -> None:
+    """End the program with a message if scikit-learn is not installed."""
+    if importlib.util.find_spec("sklearn") is None:
+        sys.exit("jobs/perplexity_weights.py: found no scikit-learn, which fits the weights: pip install scikit-learn")
 
 
 def train_weights(texts: Sequence[Text], language: str, output: Path) -> ModelCard:

@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--language", action="append", choices=sorted(HARMFUL), help="only this one")
     parser.add_argument("--output", type=Path, default=DEFAULT, help="directory for the models")
     arguments = parser.parse_args()
+    perplexity_weights.need_scikit_learn()
     for language in arguments.language or HARMFUL:
         calibrated = calibrate(
             *held_out_scores(language), ALARMS.get(language, FEW_ALARMS), len(HARMFUL[language]) == 1

@@ -30,8 +30,10 @@ from stages.perplexity_models import (
     model_directory,
     model_files,
     tokens_per_word,
+    weights_of_words,
 )
 from stages.perplexity_scores import document_scores
+from stages.perplexity_words import WordWeights
 
 CALIBRATED = "calibrated"
 BUCKETS = ("head", "middle", "tail")
@@ -80,13 +82,13 @@ class Perplexity:
     """
 
     name: ClassVar[str] = "perplexity"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     libraries: ClassVar[tuple[str, ...]] = ("kenlm",)
     reads: ClassVar[tuple[str, ...]] = ("text", "lang")
 
     model: str = setting("default", "default, or a directory with files such as en.harmful.klm, en.background.klm")
     side: str = setting("above", "above: keep what lies above, with harmful models; below: with clean models")
-    window: int = setting(48, "words in the window of harmful_ppl_worst and harmful_ratio")
+    window: int = setting(64, "words in the window of harmful_ppl_worst and harmful_ratio")
     min_words: int = setting(20, "texts with fewer words are not scored")
     score: str = setting("ratio", f"which score decides on side above: {', '.join(SCORES)}", filter=True)
     threshold: float | str = setting(CALIBRATED, "a number, or calibrated: what the model's card says", filter=True)
@@ -153,11 +155,11 @@ class Perplexity:
         model, base = _model_of(directory, lang, "harmful")
         if model is None:
             return [(None, None, None, 0, None, NO_MODEL)] * len(texts)
-        benign, weights = companion_of(directory, base, "background"), companion_of(directory, base, "weights")
+        benign, weights = companion_of(directory, base, "background"), weights_of_words(directory, base)
         return [row for group in together(texts) for row in self._compared(model, benign, weights, base, group)]
 
     def _compared(
-        self, model: OpenModel, benign: OpenModel | None, weights: OpenModel | None, base: str, texts: list[str]
+        self, model: OpenModel, benign: OpenModel | None, weights: WordWeights | None, base: str, texts: list[str]
     ) -> Iterator[Row]:
         """Rows of texts in one language: one model after the other scores them all, so that it stays in the cache."""
         unit = tokens_per_word(model.card)

@@ -8,6 +8,7 @@ from stages.errors import ModelError
 from stages.ngram_models import Kind, ModelCard, OpenModel, card_path, open_model, read_card, scores_of
 from stages.ngram_pieces import Pieces
 from stages.perplexity_scores import Floats, document_scores
+from stages.perplexity_words import WordWeights, weights_of_lines
 
 DEFAULT = Path(__file__).parent / "models" / "perplexity"
 """The models that come with Tamis."""
@@ -61,13 +62,19 @@ def companion_of(directory: Path, language: str, kind: Kind) -> OpenModel | None
     return found
 
 
+@cache
+def weights_of_words(directory: Path, language: str) -> WordWeights | None:
+    """The weights of a language's words, remembered by this process; None if there are none."""
+    model = companion_of(directory, language, "weights")
+    return None if model is None else WordWeights(model)
+
+
 def contrasts_of(
-    harmful: list[Floats | None], cut: list[Pieces], background: OpenModel | None, weights: OpenModel | None
+    harmful: list[Floats | None], cut: list[Pieces], background: OpenModel | None, weights: WordWeights | None
 ) -> list[Floats | None]:
     """What each line of texts gains under the harmful model over the background model, and its words' weights if there
     are any. None without a background model, and for texts without scores of the harmful model.
 
-    A word's weight is how far it lies above an unknown word, which weighs nothing, and nor does the end of a line.
     One model after the other scores all texts, so that it stays in the cache.
     """
     if background is None:
@@ -76,9 +83,8 @@ def contrasts_of(
     gains = [None if ours is None else ours - scores_of(background, found.lines) for ours, found in texts]
     if weights is None:
         return gains
-    unknown = weights.card.unknown_log10 or 0.0
     return [
-        None if gain is None else gain + scores_of(weights, found.lines) - unknown * found.tokens
+        None if gain is None else gain + weights_of_lines(weights, found)
         for gain, found in zip(gains, cut, strict=True)
     ]
 

@@ -15,6 +15,8 @@ Ints = npt.NDArray[np.int64]
 
 WINDOW_SHARE = 2 / 3
 """How much the worst window counts beside the whole document."""
+ABSENT_WEIGHT, ABSENT_CONTRAST = 0.1, -1.0
+"""What a token counts for that a document lacks to fill a window: little, and as one of a benign document."""
 
 
 class Scores(NamedTuple):
@@ -26,7 +28,8 @@ class Scores(NamedTuple):
     """The smallest perplexity of a window: what in the document resembles the model's text most."""
     ratio: float
     """The mean contrast of a token: two parts of the worst window (the largest mean), one part of the whole document.
-    Above 0 the document resembles the model's text more. NaN without a contrast."""
+    Above 0 the document resembles the model's text more. Less in a document shorter than a window, by how much it is
+    shorter, since it says less. NaN without a contrast."""
 
 
 def document_scores(log10: Floats, tokens: Ints, contrast: Floats | None, size: int) -> Scores:
@@ -39,7 +42,7 @@ def document_scores(log10: Floats, tokens: Ints, contrast: Floats | None, size: 
     (100.0, 10.0, 0.6666666666666666)
     """
     within = windows(tokens, size)
-    ratio = np.nan if contrast is None else pooled(contrast, tokens, within)
+    ratio = np.nan if contrast is None else filled_up(pooled(contrast, tokens, within), int(tokens.sum()), size)
     mean = float(log10.sum() / tokens.sum())
     return Scores(_perplexity(mean), _perplexity(largest_mean(log10, within)), ratio)
 
@@ -94,6 +97,18 @@ def pooled(contrast: Floats, tokens: Ints, within: Windows) -> float:
     """
     whole = float(contrast.sum() / tokens.sum())
     return WINDOW_SHARE * largest_mean(contrast, within) + (1 - WINDOW_SHARE) * whole
+
+
+def filled_up(mean: float, tokens: int, size: int) -> float:
+    """The mean contrast if the tokens that a document lacks to fill a window counted a little, as benign ones.
+
+    A sentence has a high mean by chance, or for one word, more often than a page does.
+
+    >>> filled_up(1.0, tokens=4, size=14)
+    0.6
+    """
+    absent = ABSENT_WEIGHT * max(0, size - tokens)
+    return (mean * tokens + ABSENT_CONTRAST * absent) / (tokens + absent)
 
 
 def _perplexity(mean_log10: float) -> float:

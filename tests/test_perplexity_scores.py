@@ -51,9 +51,19 @@ def test_the_worst_window_is_at_least_as_bad_as_the_document(lines: list[tuple[f
 @settings(deadline=None)
 def test_the_ratio_is_two_parts_worst_window_and_one_part_document(lines: list[tuple[float, int]], size: int) -> None:
     values, tokens = [value for value, _ in lines], [count for _, count in lines]
+    values, tokens = [*values, -1.0], [*tokens, size]  # long enough for a window
     ratio = document_scores(np.array(values), np.array(tokens), np.array(values), size).ratio
     whole = sum(values) / sum(tokens)
     assert ratio == pytest.approx((2 * _brute_force(values, tokens, size) + whole) / 3, abs=1e-9)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=30), st.integers(0, 60))
+@settings(deadline=None)
+def test_a_document_that_is_too_short_for_a_window_is_filled_up(values: list[float], lacking: int) -> None:
+    contrast, tokens = np.array(values), np.ones(len(values), np.int64)
+    ratio = document_scores(contrast, tokens, contrast, len(values) + lacking).ratio
+    tenths = [(value, 10) for value in values] + [(-1.0, 1)] * lacking
+    assert ratio == pytest.approx(sum(v * n for v, n in tenths) / sum(n for _, n in tenths), abs=1e-9)
 
 
 @given(LINES, st.integers(1, 60), st.integers(0, 29), st.floats(0, 50))

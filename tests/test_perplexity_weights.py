@@ -11,8 +11,10 @@ from pipeline.training.perplexity import train
 from pipeline.training.settings import PerplexityTraining
 from stages.errors import ConfigError, ModelError
 from stages.model_files import sha256_of
-from stages.ngram_models import ModelCard, card_json, card_path, read_card
+from stages.ngram_models import ModelCard, card_json, card_path, open_model, read_card
 from stages.perplexity import Perplexity
+from stages.perplexity_models import weights_of_words
+from stages.perplexity_words import WordWeights
 from tests.runs import write_jsonl
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "jobs"))
@@ -21,6 +23,8 @@ import perplexity_weights as recipe
 
 TEXT = {"harmful": "the sour badger growls", "background": "the gentle heron wades"}
 PAGE = "the badger wades\nthe quiet heron growls at the badger"
+WINDOW = 1000
+"""Longer than any page here, so that a page is one window."""
 WEIGHTS = {"badger": 1.5, "growls": 0.25, "heron": -2.0}
 
 
@@ -48,23 +52,52 @@ def _write(directory: Path, weights: dict[str, float]) -> Path:
     return path
 
 
-def _ratio(directory: Path) -> float:
-    stage = Perplexity(model=str(directory), min_words=1)
-    batch = pa.RecordBatch.from_pydict({"text": [PAGE], "lang": ["en"]})
+def _ratio(directory: Path, page: str) -> float:
+    stage = Perplexity(model=str(directory), min_words=1, window=WINDOW)
+    batch = pa.RecordBatch.from_pydict({"text": [page], "lang": ["en"]})
     return float(stage.open()(batch).column("harmful_ratio")[0].as_py())
 
 
-def test_the_ratio_gains_the_mean_weight_of_a_short_document(
-    directory: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    plain = _ratio(directory)
-    weighed = tmp_path_factory.mktemp("weighed")
+def _gain(directory: Path, folder: Path, weights: dict[str, float], page: str) -> float:
+    """What the ratio of a page gains by weights."""
+    plain = _ratio(directory, page)
     for path in directory.glob("en.*"):
-        (weighed / path.name).write_bytes(path.read_bytes())
-    _write(weighed, WEIGHTS)
-    words = PAGE.split()
-    gain = sum(WEIGHTS.get(word, 0.0) for word in words) / (len(words) + 2)  # two ends of lines
-    assert _ratio(weighed) == pytest.approx(plain + gain, abs=1e-5)
+        (folder / path.name).write_bytes(path.read_bytes())
+    _write(folder, weights)
+    return _ratio(folder, page) - plain
+
+
+@pytest.mark.parametrize("page", [PAGE, "badger badger heron\nbadger\n\nheron " + "badger " * 40])
+def test_a_word_that_stands_n_times_in_a_document_gains_the_root_of_n_weights(
+    page: str, directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    gain = sum(WEIGHTS.get(word, 0.0) * page.split().count(word) ** 0.5 for word in set(page.split()))
+    found = _gain(directory, tmp_path_factory.mktemp("weighed"), WEIGHTS, page)
+    tokens = len(page.split()) + sum(-(-len(line.split()) // 16) for line in page.split("\n"))  # cut after 16 words
+    assert found == pytest.approx(gain / (tokens + (WINDOW - tokens) / 10), abs=1e-5)
+
+
+def test_words_are_counted_over_the_whole_of_a_document_of_many_lines(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(directory, WEIGHTS)
+    expected = _ratio(directory, PAGE * 5)
+    monkeypatch.setattr("stages.perplexity_words.LINES", 3)
+    assert _ratio(directory, PAGE * 5) == expected
+
+
+def test_weights_are_the_same_after_those_remembered_are_forgotten(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(directory, WEIGHTS)
+    expected = _ratio(directory, PAGE)
+    monkeypatch.setattr("stages.perplexity_words.MOST_WORDS", 1)
+    weights = WordWeights(open_model(directory / "en.weights.klm"))
+    found = [weights[word] for word in (b"badger", b"heron", b"badger", b"quiet")]
+    assert found == pytest.approx([1.5, -2.0, 1.5, 0.0], abs=1e-6)
+    assert len(weights) == 1
+    weights_of_words.cache_clear()
+    assert _ratio(directory, PAGE) == expected
 
 
 def test_weights_are_among_the_models_of_a_run(directory: Path) -> None:
@@ -76,7 +109,7 @@ def test_weights_of_another_normaliser_are_refused(directory: Path) -> None:
     path = _write(directory, WEIGHTS)
     card_path(path).write_bytes(card_json(dataclasses.replace(read_card(path), normaliser="as_is")))
     with pytest.raises(ModelError, match=r"en\.weights\.klm: found normaliser 'as_is', expected 'alphabetic'"):
-        _ratio(directory)
+        _ratio(directory, PAGE)
 
 
 def test_weights_are_not_trained_by_the_command(directory: Path) -> None:

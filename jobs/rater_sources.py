@@ -1,7 +1,7 @@
 """The texts that the default student rater is made of: files, records, licences; all of them free to use.
 
 They are of tier A of the development data (open licence or public domain) or of the quickstart corpus, and are never
-written anywhere. Sources of `VALIDATION` chose the hyperparameters; the shipped weights are fitted on all.
+written anywhere.
 """
 
 import hashlib
@@ -51,7 +51,6 @@ PARTS = (
     _part("law_de", "groups/law_de", "public domain", "law", prose=False),
     _part("licence_texts", "sample/licence_texts", "open source licences", "law", prose=False),
 )
-VALIDATION = ("onestopenglish", "stackexchange", "wiki", "finance_gov")
 _TALK = "harmful/wikipedia_talk_toxic"
 _TWEETS = "harmful/davidson_tweets"
 IMPROPER = (

@@ -14,7 +14,7 @@ THRESHOLDS = 4
 
 @dataclass(frozen=True)
 class Fitting:
-    """How the heads are fitted; chosen on sources that no figure of the README was measured on."""
+    """How the heads are fitted; set once, not searched for."""
 
     hidden: int = 48
     epochs: int = 12

@@ -67,6 +67,7 @@ def render(facts: dict[str, Any]) -> str:
     )
     environment.filters["thousands"] = lambda value: f"{value:,}"
     environment.filters["bytes"] = readable_bytes
+    environment.filters["number"] = lambda value: f"{value:.4g}" if isinstance(value, float) else value
     environment.filters["percent"] = lambda value: f"{value:.1%}"
     environment.globals["bars"] = bars
     environment.globals["histogram"] = histogram

@@ -43,6 +43,7 @@ def estimators() -> dict[str, Maker]:
     return {
         "stratified": stratified,
         "Aioli (ours)": Aioli,
+        "Aioli, eta 2, pull 0.2": lambda task: Aioli(task, eta=2.0, pull=0.2),
         "Aioli, one round alone (memory 0)": lambda task: Aioli(task, memory=0.0),
         "Aioli, no pull": lambda task: Aioli(task, pull=0.0),
         "Aioli, never holds, pools or shrinks": lambda task: Aioli(task, hold=0.0, shrink=False),

@@ -35,12 +35,12 @@ class Aioli(Base):
     """Share of a round's steps that probes may take; a probe has as many steps as fit."""
     own: float | None = None
     """Share of a probe's own group, the others share the rest alike; None: a third of the way from 1/m to 1."""
-    eta: float = 2.0
+    eta: float = 1.0
     hold: float = 2.0
     """Standard errors by which columns of A must differ for p to move; 0 always moves."""
     memory: float = 0.9
     shrink: bool = True
-    pull: float = 0.2
+    pull: float = 0.1
     """How far p is drawn to uniform before each move. The rule is greedy: what a group has taught does not leave its p
     by itself, and p overshoots; with a pull it forgets."""
     floor: float = 0.02

@@ -2,7 +2,7 @@
 
     python benchmarks/mixture_estimators.py [--laws 20]
 
-About two CPU minutes. Nothing is trained: a model is the steps that it was given of each group (`mixture_worlds`).
+About four CPU minutes. Nothing is trained: a model is the steps that it was given of each group (`mixture_worlds`).
 """
 
 import argparse

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.config import RunConfig
 from pipeline.documents import PROVENANCE, RESERVED
 from pipeline.listing import Listed, check_fields, list_inputs
-from stages.contract import Stage, is_survey, values_of
+from stages.contract import Stage, has_survey, is_group, values_of
 from stages.errors import ConfigError
 from stages.model_files import sha256_of
 
@@ -123,7 +123,7 @@ def _read_facts(config: RunConfig, inputs: list[Listed]) -> dict[str, object]:
 
 def _stage_facts(stage: Stage, upstream: str, seed: int) -> dict[str, object]:
     return {
-        **({"seed": seed} if is_survey(stage) else {}),
+        **({"seed": seed} if has_survey(stage) else {}),
         "name": stage.name,
         "version": stage.version,
         "libraries": _versions(stage.libraries),
@@ -139,12 +139,18 @@ def _versions(libraries: Iterable[str]) -> dict[str, str]:
 
 
 def _check_chain(stages: tuple[Stage, ...]) -> None:
-    """Each stage once, and each column that one reads was added before it (or, for a survey, is known of the input)."""
+    """Each stage once, and each column that one reads was added before it (or, for a survey, is known of the input).
+
+    No text is gathered."""
     known = set(RESERVED.names)
     ours = {*PROVENANCE.names, "row", "keep", "dropped_by", "drop_reason"}
     for index, stage in enumerate(stages):
         where = f"stages[{index}].{stage.name}"
-        given = known | set(PROVENANCE.names) if is_survey(stage) else known
+        given = known | set(PROVENANCE.names) if has_survey(stage) else known
+        if is_group(stage) and "text" in stage.reads:
+            raise ConfigError(
+                f"{where}: a group stage cannot read 'text', which is too large to gather: mend its `reads`"
+            )
         if missing := [name for name in stage.reads if name not in given]:
             raise ConfigError(
                 f"{where}: needs the column '{missing[0]}', which no stage before it adds: chain one that does"

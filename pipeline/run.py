@@ -1,4 +1,4 @@
-"""Running a plan: read, stages (surveys first, in rounds), write; each task resumable by its record; manifest last."""
+"""Running a plan: read, stages (surveys in rounds, groups by an exchange), write; all resumable; manifest last."""
 
 import dataclasses
 import functools
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pipeline.config import RunConfig
 from pipeline.engines import Engine, Tick
+from pipeline.exchange import exchange
 from pipeline.ledger import REPEATED, check_budget, check_kept, check_read, check_written, ledger_of
 from pipeline.listing import storage_errors
 from pipeline.lock import locked
@@ -28,7 +29,7 @@ from pipeline.storage import Store
 from pipeline.surveys import StepsTask, finished_steps, no_partial, round_tasks, run_steps, survey_shards, surveyed
 from pipeline.verdicts import Shard
 from pipeline.writing import PartRecord, PartTask, finished_part, plan_parts, write_part
-from stages.contract import Summary, is_survey
+from stages.contract import Summary, has_survey, is_group
 from stages.errors import InputError
 
 Task = TypeVar("Task")
@@ -134,23 +135,27 @@ class _Run:
         """What the stages found that must know all rows before they can annotate one, by name."""
         found: dict[str, Summary] = {}
         for number, step in enumerate(self.plan.batch):
-            if is_survey(step.stage):
+            if has_survey(step.stage):
                 steps = self.plan.batch[: number + 1]
                 prepare = functools.partial(self._prepare, steps[:-1], shards)
                 survey = surveyed(
                     self.store, steps, self.plan.config.seed, prepare, functools.partial(self._round, steps, shards)
                 )
                 found[step.name] = step.stage.summary(survey.state)
+                if is_group(step.stage):
+                    exchange(self.store, steps, shards, self._map)
         return found
 
     def _prepare(self, steps: tuple[Step, ...], shards: Sequence[Shard]) -> None:
+        if not steps:
+            return
         tasks = [StepsTask(self.store, steps, shard) for shard in shards]
         name = "+".join(step.name for step in steps)
-        self._map(name, tasks, finished_steps, run_steps, _take_nothing)
+        self._map(name, tasks, finished_steps, run_steps)
 
     def _round(self, steps: tuple[Step, ...], shards: Sequence[Shard], number: int) -> list[Any]:
         tasks = round_tasks(self.store, steps, shards)
-        return self._map(f"{steps[-1].name} round {number}", tasks, no_partial, survey_shards, _take_nothing)
+        return self._map(f"{steps[-1].name} round {number}", tasks, no_partial, survey_shards)
 
     def _process(self, shards: Sequence[Shard]) -> list[Outcome]:
         dropped = 0
@@ -176,7 +181,7 @@ class _Run:
             )
             for index, group in enumerate(groups)
         ]
-        return self._map("write", tasks, finished_part, write_part, lambda record, progress: None)
+        return self._map("write", tasks, finished_part, write_part)
 
     def _map(
         self,
@@ -184,7 +189,7 @@ class _Run:
         tasks: Sequence[Task],
         finished: Callable[[Task], Result | None],
         function: Callable[[Task, Tick], Result],
-        take: Callable[[Result, StepProgress], None],
+        take: Callable[[Result, StepProgress], None] = lambda result, progress: None,
     ) -> list[Result]:
         """Results of all tasks in their order: those found finished, and the rest run by the engine."""
         results = {index: result for index, task in enumerate(tasks) if (result := finished(task)) is not None}
@@ -203,10 +208,6 @@ class _Run:
 
     def _check_budget(self, bad: Mapping[str, int], read: int) -> None:
         check_budget(bad, read, self.plan.config.input.max_bad_fraction)
-
-
-def _take_nothing(result: object, progress: StepProgress) -> None:
-    """For results that need no counting."""
 
 
 def _noted(what: str, count: int) -> str:

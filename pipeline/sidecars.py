@@ -4,7 +4,7 @@ A sidecar holds `row` (of the shard), `id`, and the columns that the stage adds,
 that it could process.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
@@ -21,8 +21,8 @@ from pipeline.records import FileRecord, file_record, is_there, read_record
 from pipeline.shards import ShardWriter, masked_rows, read_table
 from pipeline.storage import HashedFile, Store
 from pipeline.survey_state import finished_state
-from stages.contract import Annotate, BatchStage, Stage, SurveyStage, checked, is_survey
-from stages.errors import TamisError
+from stages.contract import Annotate, BatchStage, Stage, SurveyStage, checked, is_group, is_survey
+from stages.errors import EngineError, TamisError
 
 Tick = Callable[[int, int], None]
 
@@ -50,7 +50,7 @@ def sidecar_schema(stage: Stage) -> pa.Schema:
 
 def record_name(step: Step, shard: str) -> str:
     """Where the record of a sidecar lies."""
-    return f"{step.directory}/records/{_base(shard)}.json"
+    return f"{step.directory}/records/{base_of(shard)}.json"
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,32 @@ class Reaching:
 def ensure_sidecar(store: Store, step: Step, reaching: Reaching, tick: Tick) -> SidecarRecord:
     """The sidecar of a shard: found finished, or computed."""
     shard = reaching.shard
-    found = read_record(store, record_name(step, shard.name), SidecarRecord)
-    if found and is_there(store, found.file):
+    found = finished_sidecar(store, step, shard.name)
+    if found:
         tick(shard.rows, shard.text_bytes)
         return found
+    if is_group(step.stage):
+        raise EngineError(f"{record_name(step, shard.name)} is not gathered, which is a fault of Tamis: run again")
     return _compute(store, step, reaching, tick)
+
+
+def finished_sidecar(store: Store, step: Step, shard: str) -> SidecarRecord | None:
+    """The record of a sidecar that is there."""
+    found = read_record(store, record_name(step, shard), SidecarRecord)
+    return found if found and is_there(store, found.file) else None
+
+
+def publish_sidecar(store: Store, step: Step, shard: str, batches: Iterable[pa.RecordBatch]) -> SidecarRecord:
+    """Write a sidecar whose rows, in order of the shard, were made elsewhere."""
+    name, rows = f"{step.directory}/{base_of(shard)}.parquet", 0
+    schema = sidecar_schema(cast(Stage, step.stage))
+    with store.create(name) as sink, ShardWriter(sink, schema, _ROW_GROUP_BYTES) as writer:
+        for batch in batches:
+            writer.write(batch, batch.nbytes)
+            rows += batch.num_rows
+    record = SidecarRecord(file_record(name, sink, rows, 0), {}, "")
+    store.write_json(record_name(step, shard), record)
+    return record
 
 
 def load_sidecar(store: Store, record: SidecarRecord) -> pa.Table:
@@ -116,7 +137,7 @@ class _Work:
 
 
 def _compute(store: Store, step: Step, reaching: Reaching, tick: Tick) -> SidecarRecord:
-    base = _base(reaching.shard.name)
+    base = base_of(reaching.shard.name)
     name = f"{step.directory}/{base}.parquet"
     quarantine_name = f"{step.directory}/quarantine-{base}.parquet"
     with Quarantine(store, quarantine_name, step.name) as quarantine, store.create(name) as sink:
@@ -167,5 +188,6 @@ def _with_rows(stage: Stage, batch: pa.RecordBatch, answer: pa.RecordBatch) -> p
     return pa.RecordBatch.from_arrays(columns, schema=sidecar_schema(stage))
 
 
-def _base(shard: str) -> str:
+def base_of(shard: str) -> str:
+    """`steps/00-read-.../shard-00001.parquet` -> `shard-00001`."""
     return shard.rsplit("/", 1)[-1].removesuffix(".parquet")

@@ -1,4 +1,4 @@
-"""One batch stage alone on a sample file: every row comes back, with what the stage adds and what it would decide."""
+"""One stage alone on a sample file: every row comes back, with what the stage adds and what it would decide."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,12 +15,27 @@ from pipeline.config import InputConfig, build
 from pipeline.documents_of import MB, documents_of
 from pipeline.formats import BadRecord
 from pipeline.listing import list_inputs
+from pipeline.parts import one_batch, placed, solved
 from pipeline.reading import as_batch
 from pipeline.shards import ShardWriter
 from pipeline.showing import short, start_of, table, visible
 from pipeline.storage import Store
 from pipeline.yaml_files import parse_value
-from stages.contract import Annotate, BatchStage, Stage, State, Summary, SurveyStage, checked, decided, is_survey
+from stages.contract import (
+    Annotate,
+    BatchStage,
+    GroupStage,
+    Stage,
+    State,
+    Summary,
+    Surveying,
+    SurveyStage,
+    checked,
+    decided,
+    gathers,
+    has_survey,
+    is_group,
+)
 from stages.errors import ConfigError, NothingRead
 
 _ROWS = 256
@@ -72,15 +87,35 @@ def run_stage(console: Console, request: StageRequest) -> None:
 
 def _opened(stage: Stage, request: StageRequest) -> tuple[Annotate, Summary | None]:
     """The stage's function; a survey's after its rounds over the documents (seed 0), with what they found."""
-    if not is_survey(stage):
+    if not has_survey(stage):
         return cast(BatchStage, stage).open(), None
     state = stage.begin(0)
     while not stage.finished(state):
         state = stage.reduce(state, _partial(stage, state, request))
-    return stage.open_with(state), stage.summary(state)
+    annotate = _by_parts(stage, state, request) if is_group(stage) else cast(SurveyStage, stage).open_with(state)
+    return annotate, stage.summary(state)
 
 
-def _partial(stage: SurveyStage, state: State, request: StageRequest) -> Any:
+def _by_parts(stage: GroupStage, state: State, request: StageRequest) -> Annotate:
+    """What a group stage answers for all documents, all in memory, given out in their order."""
+    batches = [batch.select(list(gathers(stage))) for batch in _batches(stage, list(request.inputs), request.limit, [])]
+    if not batches:
+        raise NothingRead(f"no document in {', '.join(request.inputs)}")
+    schema = pa.unify_schemas([batch.schema for batch in batches], promote_options="permissive")
+    rows = one_batch([batch.cast(schema) for batch in batches], schema)
+    parts = stage.open_parts(state)
+    answers = solved(stage, parts, placed(stage, parts, rows), rows)
+    begin = 0
+
+    def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
+        nonlocal begin
+        begin += batch.num_rows
+        return answers.slice(begin - batch.num_rows, batch.num_rows)
+
+    return annotate
+
+
+def _partial(stage: Surveying, state: State, request: StageRequest) -> Any:
     partials: list[Any] = []
     for batch in _batches(stage, list(request.inputs), request.limit, []):
         partials.append(stage.survey(state, batch))

@@ -107,6 +107,14 @@ class Store:
         with Path(self.path(name)).open("rb") if self.is_local else self.filesystem.open(self.path(name), "rb") as file:
             yield file
 
+    def read_range(self, name: str, begin: int, end: int) -> bytes:
+        """Some bytes of a file, and no more of a remote one."""
+        if not self.is_local:
+            return cast(bytes, self.filesystem.cat_file(self.path(name), begin, end))
+        with self.open(name) as file:
+            file.seek(begin)
+            return file.read(end - begin)
+
     @contextlib.contextmanager
     def create(self, name: str) -> Iterator[HashedFile]:
         """A file for writing that appears under its name when the block ends without an error, and else never."""

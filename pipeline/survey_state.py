@@ -5,7 +5,7 @@ from typing import cast
 
 from pipeline.plan import Step
 from pipeline.storage import Store
-from stages.contract import State, SurveyStage
+from stages.contract import State, Surveying
 from stages.errors import EngineError
 
 
@@ -32,7 +32,7 @@ def save_survey(store: Store, step: Step, survey: Survey) -> None:
 def finished_state(store: Store, step: Step) -> State:
     """The state to annotate with. Raises EngineError if the survey is not finished, which would be a fault of Tamis."""
     survey = load_survey(store, step)
-    if survey is None or not cast(SurveyStage, step.stage).finished(survey.state):
+    if survey is None or not cast(Surveying, step.stage).finished(survey.state):
         raise EngineError(f"{store.path(_name(step))}: the survey is not finished, which is a fault of Tamis")
     return survey.state
 

@@ -11,13 +11,12 @@ from typing import Any, cast
 import pyarrow as pa
 
 from pipeline.plan import Step
-from pipeline.records import is_there, read_record
 from pipeline.shards import read_table
-from pipeline.sidecars import SidecarRecord, Tick, record_name
+from pipeline.sidecars import Tick, finished_sidecar, record_name
 from pipeline.storage import Store
 from pipeline.survey_state import Survey, load_survey, save_survey
 from pipeline.verdicts import Shard, judge
-from stages.contract import SurveyStage
+from stages.contract import Surveying, gathers
 from stages.errors import EngineError
 
 MOST_TASKS = 256
@@ -44,8 +43,7 @@ def finished_steps(task: StepsTask) -> bool | None:
     """True if there is nothing to do for a shard."""
     if not task.steps:
         return True
-    record = read_record(task.store, task.record_name, SidecarRecord)
-    return True if record and is_there(task.store, record.file) else None
+    return True if finished_sidecar(task.store, task.steps[-1], task.shard.file.name) else None
 
 
 def run_steps(task: StepsTask, tick: Tick) -> bool:
@@ -72,24 +70,27 @@ def no_partial(task: RoundTask) -> None:
 def survey_shards(task: RoundTask, tick: Tick) -> Any:
     """What the stage finds in the rows of some shards that reach it."""
     step = task.steps[-1]
-    stage = cast(SurveyStage, step.stage)
+    stage = cast(Surveying, step.stage)
     survey = load_survey(task.store, step)
     if survey is None:
         raise EngineError(f"{task.record_name}: a round has no state to start from, which is a fault of Tamis")
     partials = []
     for shard in task.shards:
-        partials.append(stage.survey(survey.state, _reaching(task, shard)))
+        partials.append(stage.survey(survey.state, reaching_rows(task.store, task.steps, shard)))
         tick(shard.file.rows, shard.file.text_bytes)
     return stage.merge(partials)
 
 
-def _reaching(task: RoundTask, shard: Shard) -> pa.RecordBatch:
-    """The rows of a shard that reach the survey: `id` and the columns that its stage reads."""
-    *before, step = task.steps
-    verdict = judge(task.store, tuple(before), shard, lambda documents, size: None)
+def reaching_rows(store: Store, steps: tuple[Step, ...], shard: Shard, also: Sequence[str] = ()) -> pa.RecordBatch:
+    """The rows of a shard that reach the last of `steps`: columns `also`, `id`, and those that its stage reads.
+
+    `row` is the row of the shard.
+    """
+    *before, step = steps
+    verdict = judge(store, tuple(before), shard, lambda documents, size: None)
     known = set(verdict.columns.column_names)
-    names = list(dict.fromkeys(["id", *cast(SurveyStage, step.stage).reads]))
-    table = read_table(task.store, shard.file.name, [name for name in names if name not in known])
+    names = [*also, *gathers(cast(Surveying, step.stage))]
+    table = read_table(store, shard.file.name, [name for name in names if name not in known])
     for name in names:
         if name in known:
             table = table.append_column(name, verdict.columns.column(name))
@@ -113,7 +114,7 @@ def surveyed(
     partials. Raises EngineError if the stage does not converge.
     """
     step = steps[-1]
-    stage = cast(SurveyStage, step.stage)
+    stage = cast(Surveying, step.stage)
     survey = load_survey(store, step)
     if survey and stage.finished(survey.state):
         return survey

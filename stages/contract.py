@@ -5,7 +5,8 @@ once per worker and returns a pure function from a record batch to a batch of th
 the same order. Whether a document is kept is a second, cheap and pure step, `decide()`, which sees the added columns
 alone. So thresholds live outside the models: changing one re-runs no model.
 
-Most stages are batch stages, whose rows are independent. A survey stage first looks at all rows, in rounds.
+Most stages are batch stages, whose rows are independent. A survey stage first looks at all rows, in rounds. A group
+stage then sees rows that belong together, a *part* of all rows, at once.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeGuard, cast
 
+import numpy as np
 import pyarrow as pa
 
 from stages.errors import ContractError
@@ -79,13 +81,12 @@ class Summary:
     rows: tuple[tuple[str | int | float | None, ...], ...]
 
 
-class SurveyStage(Stage, Protocol):
-    """A stage whose answer for one row depends on all rows, by a small state that rounds of map and reduce find.
+class Surveying(Stage, Protocol):
+    """A stage that finds a small state of all rows before it answers, by rounds of map and reduce.
 
     In each round `survey` sees the rows of every shard that reach the stage, narrowed to `id` and `reads` (never text),
-    `merge` sums up what it said, in any order and any grouping, and `reduce` makes the next state of it. With the last
-    state, rows are independent again. So no process sees all rows, nothing is shuffled, and state and answers depend on
-    the rows and the seed alone: not on shards, their order, workers or engine.
+    `merge` sums up what it said, in any order and any grouping, and `reduce` makes the next state of it. So no process
+    sees all rows, and the state depends on the rows and the seed alone: not on shards, their order, workers or engine.
     """
 
     def begin(self, seed: int) -> State:
@@ -108,18 +109,64 @@ class SurveyStage(Stage, Protocol):
         """Whether no further round is needed."""
         ...
 
-    def open_with(self, state: State) -> Annotate:
-        """The annotating function of a finished state."""
-        ...
-
     def summary(self, state: State) -> Summary:
         """What a finished state says, for the report and the terminal."""
         ...
 
 
+class SurveyStage(Surveying, Protocol):
+    """A stage whose answer for one row depends on all rows by the state alone: with it, rows are independent again."""
+
+    def open_with(self, state: State) -> Annotate:
+        """The annotating function of a finished state."""
+        ...
+
+
+class Parts(Protocol):
+    """How a group stage divides the rows, and what it answers for those of one part."""
+
+    def part(self, rows: pa.RecordBatch) -> np.ndarray:
+        """The part of each row, int32: any number from 0, or -1 if it cannot be placed. Rows are independent."""
+        ...
+
+    def solve(self, part: int, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The added columns of all rows of a part (-1 is one like the others), one row per row in the same order.
+
+        The rows come sorted by id.
+        """
+        ...
+
+
+class GroupStage(Surveying, Protocol):
+    """A stage whose answer for one row depends on the rows of the same part, and on the state.
+
+    The rows of a part, narrowed to `id` and `reads` (never text), are brought together from all shards, so one process
+    must be able to hold them. A stage that needs no rounds begins with a state that is finished.
+    """
+
+    def open_parts(self, state: State) -> Parts:
+        """The parts of a finished state. Called once per worker process."""
+        ...
+
+
 def is_survey(stage: object) -> TypeGuard[SurveyStage]:
-    """Whether a stage needs rounds over all rows before it can annotate."""
+    """Whether a stage needs rounds over all rows before it can annotate each by itself."""
     return hasattr(stage, "open_with")
+
+
+def is_group(stage: object) -> TypeGuard[GroupStage]:
+    """Whether a stage must see rows that belong together at once."""
+    return hasattr(stage, "open_parts")
+
+
+def has_survey(stage: object) -> TypeGuard[Surveying]:
+    """Whether a stage goes over all rows in rounds before it answers."""
+    return is_survey(stage) or is_group(stage)
+
+
+def gathers(stage: Stage) -> tuple[str, ...]:
+    """The columns of a survey or group stage that it sees: `id`, and what it reads."""
+    return tuple(dict.fromkeys(("id", *stage.reads)))
 
 
 def setting(default: Any, help: str, *, filter: bool = False, operational: bool = False) -> Any:

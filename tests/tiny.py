@@ -1,10 +1,12 @@
 """Tiny stages that follow the stage contract, to test what runs them."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 
 from stages.contract import Annotate, Summary, setting
@@ -173,3 +175,87 @@ class Further(Above):
     def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
         scores = annotations.column("further").to_pylist()
         return pa.array([None if score >= 0 else "below" for score in scores], pa.string())
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """A group stage: the rank of each `length` among those of its part, which a hash of the id gives; drops the first.
+
+    Odd lengths cannot be placed. `fail_on` and `answer` say how it breaks.
+    """
+
+    name: ClassVar[str] = "ranks"
+    version: ClassVar[str] = "1"
+    libraries: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[str, ...]] = ("length", "text_bytes")
+
+    parts: int = setting(5, "parts")
+    drop_first: bool = setting(True, "whether the first of each part is dropped", filter=True)
+    fail_on: int = setting(-2, "the part that raises an error")
+    answer: str = setting("right", "right, or the way in which the contract is broken")
+    rounds: int = setting(0, "rounds of its survey")
+
+    @property
+    def adds(self) -> pa.Schema:
+        return pa.schema([pa.field("rank", pa.int64()), pa.field("part_ids", pa.list_(pa.string()))])
+
+    def models(self) -> Mapping[str, Path]:
+        return {}
+
+    def begin(self, seed: int) -> dict[str, Any]:
+        return {"seed": seed, "rounds": 0, "rows": 0}
+
+    def survey(self, state: Mapping[str, Any], rows: pa.RecordBatch) -> int:
+        return int(rows.num_rows)
+
+    def merge(self, partials: Sequence[int]) -> int:
+        return sum(partials)
+
+    def reduce(self, state: Mapping[str, Any], partial: int) -> dict[str, Any]:
+        return {**state, "rounds": state["rounds"] + 1, "rows": partial}
+
+    def finished(self, state: Mapping[str, Any]) -> bool:
+        return bool(state["rounds"] == self.rounds)
+
+    def summary(self, state: Mapping[str, Any]) -> Summary:
+        return Summary((f"{state['rows']} rows",), (), ())
+
+    def open_parts(self, state: Mapping[str, Any]) -> "RankParts":
+        assert self.finished(state)
+        return RankParts(self)
+
+    def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
+        ranks = annotations.column("rank").to_pylist()
+        return pa.array(["first" if self.drop_first and rank == 0 else None for rank in ranks], pa.string())
+
+
+@dataclass(frozen=True)
+class RankParts:
+    """The parts of `Ranks`; a seen part must be sorted by id."""
+
+    stage: Ranks
+
+    def part(self, rows: pa.RecordBatch) -> np.ndarray:
+        assert rows.schema.names == ["id", "length", "text_bytes"]
+        pairs = zip(rows.column("id").to_pylist(), rows.column("length").to_pylist(), strict=True)
+        found = np.array([part_of(id_, length, self.stage.parts) for id_, length in pairs], dtype=np.int32)
+        broken = {"other type": found.astype(np.int64), "one part less": found[1:], "too small": found - 9}
+        return broken.get(self.stage.answer, found)
+
+    def solve(self, part: int, rows: pa.RecordBatch) -> pa.RecordBatch:
+        if part == self.stage.fail_on:
+            raise ValueError(f"cannot digest {rows.to_pylist()}")
+        ids, lengths = rows.column("id").to_pylist(), rows.column("length").to_pylist()
+        assert ids == sorted(ids)
+        ranks = np.empty(len(ids), dtype=np.int64)
+        ranks[np.lexsort((ids, lengths))] = np.arange(len(ids))
+        columns = [pa.array(ranks), pa.array([[str(part), ids[0], ids[-1]]] * len(ids), pa.list_(pa.string()))]
+        answer = pa.RecordBatch.from_arrays(columns, schema=self.stage.adds)
+        return {"one row less": answer.slice(1), "other name": answer.rename_columns(["rank", "x"])}.get(
+            self.stage.answer, answer
+        )
+
+
+def part_of(id_: str, length: int, parts: int) -> int:
+    """What `Ranks` gives: the same in every process."""
+    return -1 if length % 2 else zlib.crc32(id_.encode()) % parts

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.aggregates import OTHER
 from pipeline.rating_facts import RatingFacts
+from stages.rating import Rating
 from stages.rating_protocol import CRITERIA
 
 ONE_AXIS = 0.7
@@ -14,13 +15,14 @@ ONE_AXIS = 0.7
 MOST_SOURCES = 30
 
 
-def rating_section(facts: RatingFacts, notes: str = "") -> dict[str, Any]:
-    """What the report shows of the ratings, as plain values; `notes` is what its rater says of itself."""
+def rating_section(facts: RatingFacts, stage: Rating) -> dict[str, Any]:
+    """What the report shows of the ratings that a stage gave, as plain values."""
     matrix = correlations(facts)
     share = first_component(matrix)
     return {
         **asdict(facts),
-        "notes": notes,
+        "notes": stage.notes,
+        "cost": round((facts.prompt_tokens * stage.prompt_price + facts.answer_tokens * stage.answer_price) / 1e6, 4),
         "criteria": list(CRITERIA),
         "correlations": [[None if np.isnan(value) else round(float(value), 3) for value in row] for row in matrix],
         "first_component": None if share is None else round(share, 3),

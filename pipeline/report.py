@@ -14,6 +14,7 @@ from pipeline.rating_report import rating_section
 from pipeline.shards import read_table
 from pipeline.storage import Store
 from stages.errors import InputError
+from stages.rating import Rating
 
 _QUARANTINE_ROWS = 50
 
@@ -128,8 +129,10 @@ def _sources(finished: Finished) -> dict[str, dict[str, int]]:
 
 def _rating(finished: Finished) -> dict[str, Any] | None:
     parts = [outcome.rating for outcome in finished.outcomes if outcome.rating is not None]
-    notes = " ".join(notes for stage in finished.plan.config.stages if (notes := getattr(stage, "notes", "")))
-    return rating_section(merged(parts), notes) if parts else None
+    if not parts:
+        return None
+    stage = next(stage for stage in finished.plan.config.stages if isinstance(stage, Rating))
+    return rating_section(merged(parts), stage)
 
 
 def _quarantine_places(store: Store) -> list[dict[str, Any]]:

@@ -59,7 +59,7 @@ class Rating:
     languages: str = setting("known", "student: rate documents in the languages it knows (known), or in all (all)")
     device: str = setting("auto", f"llm: where the model runs: {', '.join(DEVICES)} (auto: cuda if there is one)")
     dtype: str = setting("auto", f"llm: {', '.join(DTYPES)} (auto: bfloat16 on cuda, float32 on cpu)")
-    batch_tokens: int = setting(16384, "llm: tokens per batch, padding included")
+    batch_tokens: int = setting(16384, "llm: tokens per batch, padding included (on a cpu at most 2,048)")
     url: str = setting("", "served: the endpoint's base URL; the key is read from $TAMIS_RATER_KEY", operational=True)
     api: str = setting("chat", f"served: {' or '.join(APIS)}")
     guided: str = setting("none", "served: hold the answer to its form: none, regex (vLLM), grammar (llama.cpp)")
@@ -69,6 +69,8 @@ class Rating:
     answers: str = setting(
         "", "served: a directory that keeps every answer, so that none is paid for twice", operational=True
     )
+    prompt_price: float = setting(0.0, "served: price of a million tokens asked, for the report", operational=True)
+    answer_price: float = setting(0.0, "served: price of a million tokens answered, for the report", operational=True)
     min_overall_score: int = setting(0, "drop documents whose overall_score is lower (0: none)", filter=True)
     domains: tuple[str, ...] = setting((), "domains to keep (empty: all)", filter=True)
     unrated: str = setting("keep", "keep or drop documents whose status is not ok", filter=True)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pipeline.rating_facts import EXAMPLES, RatingFacts, merged, rating_facts
 from pipeline.rating_report import correlations, first_component, rating_section
 from pipeline.report import render
+from stages.rating import Rating
 from stages.rating_protocol import CRITERIA
 from stages.ratings import Ratings
 
@@ -57,7 +58,7 @@ def test_correlations_agree_with_numpy() -> None:
 
 def test_one_axis_is_called_one_axis() -> None:
     same = np.tile(np.random.default_rng(1).integers(1, 6, (100, 1)), (1, 14))
-    section = rating_section(facts_of(same))
+    section = rating_section(facts_of(same), Rating())
     assert section["first_component"] == 1.0
     assert section["one_axis"]
     assert first_component(correlations(facts_of(np.full((9, 14), 3)))) is None
@@ -66,15 +67,21 @@ def test_one_axis_is_called_one_axis() -> None:
 def test_unrated_documents_enter_no_mean() -> None:
     scores = np.zeros((4, 14), int)
     scores[0] = 5
-    section = rating_section(facts_of(scores))
+    section = rating_section(facts_of(scores), Rating())
     row = section["rows"]["accuracy"][0]
     assert (row["documents"], row["mean"], row["counts"]) == (1, 5.0, [0, 0, 0, 0, 1])
+
+
+def test_the_cost_is_of_the_tokens_at_the_prices_given() -> None:
+    served = Rating(rater="served", url="http://localhost/v1", prompt_price=1000.0, answer_price=2e6)
+    assert rating_section(facts_of(np.full((10, 14), 3)), served)["cost"] == 0.03 + 60.0
+    assert rating_section(facts_of(np.full((10, 14), 3)), Rating())["cost"] == 0
 
 
 def test_examples_are_of_kept_documents_and_escaped() -> None:
     facts = facts_of(np.full((1, 14), 4), texts={0: "<script>alert(1)</script>"})
     assert {key.split("/")[0] for key in facts.examples} == set(CRITERIA)
-    page = render(page_facts(rating_section(facts)))
+    page = render(page_facts(rating_section(facts, Rating())))
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
 

@@ -110,7 +110,7 @@ class Store:
     def read_range(self, name: str, begin: int, end: int) -> bytes:
         """Some bytes of a file, and no more of a remote one."""
         if not self.is_local:
-            return cast(bytes, self.filesystem.cat_file(self.path(name), begin, end))
+            return cast(bytes, self.filesystem.cat_file(self.path(name), start=begin, end=end))
         with self.open(name) as file:
             file.seek(begin)
             return file.read(end - begin)

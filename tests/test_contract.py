@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import pickle
+from random import Random
 from typing import ClassVar, cast
 
 import pyarrow as pa
@@ -12,12 +13,27 @@ from hypothesis import strategies as st
 
 import stages
 from pipeline.documents import PROVENANCE, RESERVED
+from pipeline.parts import placed, solved
 from pipeline.sidecars import opened
-from stages.contract import Annotate, BatchStage, Stage, checked, is_survey, setting, settings_of, values_of
+from stages.contract import (
+    Annotate,
+    BatchStage,
+    GroupStage,
+    Stage,
+    State,
+    SurveyStage,
+    checked,
+    gathers,
+    has_survey,
+    is_group,
+    setting,
+    settings_of,
+    values_of,
+)
 from stages.errors import ConfigError, ContractError
 from tests.rated import batch as rated
 from tests.rated import row
-from tests.tiny import Length
+from tests.tiny import Length, Ranks
 
 INTERNAL = {"row", "keep", "dropped_by", "drop_reason", *RESERVED.names, *PROVENANCE.names}
 PIECES = [
@@ -38,6 +54,12 @@ def stage(request: pytest.FixtureRequest) -> Stage:
     return stages.stage_class(request.param)()
 
 
+@pytest.fixture(scope="module", params=[*(name for name in stages.NAMES if is_group(stages.stage_class(name))), ""])
+def group(request: pytest.FixtureRequest) -> GroupStage:
+    """Every group stage with its defaults, and a tiny one."""
+    return cast(GroupStage, stages.stage_class(request.param)() if request.param else Ranks())
+
+
 def batch(texts: list[str]) -> pa.RecordBatch:
     """Documents with the columns that stages read."""
     rows = rated([row(n, n % 6 or None, source="ab"[n % 2]) for n in range(len(texts))])
@@ -46,13 +68,24 @@ def batch(texts: list[str]) -> pa.RecordBatch:
 
 
 def function_of(stage: Stage, rows: pa.RecordBatch) -> Annotate:
-    """The annotating function; a survey's after its rounds over the rows."""
-    if not is_survey(stage):
+    """The annotating function; a survey's after its rounds over the rows; of a group stage, for all rows at once."""
+    if not has_survey(stage):
         return opened(cast(BatchStage, stage))
     state = stage.begin(0)
     while not stage.finished(state):
         state = stage.reduce(state, stage.merge([stage.survey(state, rows)]))
-    return stage.open_with(state)
+    return by_parts(stage, state) if is_group(stage) else cast(SurveyStage, stage).open_with(state)
+
+
+def by_parts(stage: GroupStage, state: State) -> Annotate:
+    """A group stage's answers for rows that are all there are."""
+    parts = stage.open_parts(state)
+
+    def annotate(rows: pa.RecordBatch) -> pa.RecordBatch:
+        seen = rows.select(list(gathers(stage)))
+        return solved(stage, parts, placed(stage, parts, seen), seen)
+
+    return annotate
 
 
 def test_it_is_named_as_its_module_and_found_by_its_name(stage: Stage) -> None:
@@ -123,6 +156,8 @@ def test_rows_are_independent_of_how_they_come(stage: Stage, texts: list[str], c
     whole = batch(texts)
     annotate = function_of(stage, whole)
     answer = checked(stage, whole, annotate(whole))
+    if is_group(stage):
+        return
     places = [0, *sorted(min(cut, len(texts)) for cut in cuts), len(texts)]
     pieces = [whole.slice(one, two - one) for one, two in itertools.pairwise(places)]
     answers = [checked(stage, piece, annotate(piece)) for piece in pieces]
@@ -132,6 +167,26 @@ def test_rows_are_independent_of_how_they_come(stage: Stage, texts: list[str], c
     reasons = stage.decide(answer)
     assert (len(reasons), reasons.type) == (len(texts), pa.string())
     assert reasons.to_pylist() == [stage.decide(answer.slice(n, 1)).to_pylist()[0] for n in range(len(texts))]
+
+
+@settings(max_examples=15, deadline=None)
+@given(texts=TEXTS, chance=st.randoms(use_true_random=False), cut=st.integers(0, 12))
+def test_the_order_of_rows_means_nothing_to_a_group_stage(
+    group: GroupStage, texts: list[str], chance: Random, cut: int
+) -> None:
+    whole = batch(texts).append_column("length", pa.array([len(text) for text in texts], pa.int64()))
+    annotate = function_of(group, whole)
+    order = chance.sample(range(len(texts)), len(texts))
+    shuffled = whole.take(pa.array(order, pa.int64()))
+    assert annotate(shuffled).to_pylist() == annotate(whole).take(pa.array(order, pa.int64())).to_pylist()
+    state = group.begin(0)
+    pieces = [whole.slice(0, cut), whole.slice(cut)]
+    while not group.finished(state):
+        state = group.reduce(state, group.merge([group.survey(state, piece) for piece in pieces]))
+    assert by_parts(group, state)(whole).to_pylist() == annotate(whole).to_pylist()
+    seen = whole.select(list(gathers(group)))
+    numbers = [placed(group, group.open_parts(state), rows).tolist() for rows in (seen, seen.slice(0, cut))]
+    assert numbers[1] == numbers[0][:cut]
 
 
 @pytest.mark.parametrize(

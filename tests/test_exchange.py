@@ -1,7 +1,13 @@
 """Group stages: rows of one part meet however they lie in shards, and an exchange cut short goes on."""
 
 import itertools
+import os
 import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,9 +35,12 @@ from pipeline.storage import Store
 from pipeline.verdicts import Shard
 from stages.contract import Stage, gathers, has_survey, is_group, is_survey
 from stages.errors import ConfigError, ContractError, EngineError, NothingRead
+from tests import exchange_run
 from tests.runs import documents, fingerprint, write_jsonl
 from tests.tiny import Above, Echo, Length, RankParts, Ranks, part_of
 
+ROUNDS = int(os.environ.get("TAMIS_FAULT_ROUNDS", "4"))
+COMMAND = [sys.executable, "-m", "tests.exchange_run"]
 CHAIN = (Length(least=30), Ranks(), Above(), Echo())
 
 
@@ -194,6 +203,44 @@ def test_a_run_cut_short_at_any_write_goes_on(
     assert len(solved) <= 6
     assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "whole")
     assert all(path.stat().st_mtime_ns == when for path, when in before.items() if path.exists())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], dict[str, str], float]:
+    """Input, and the fingerprint of a run in a process of its own, and its seconds."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    paths = [write_jsonl(folder / f"{n}.jsonl", documents(count, seed=n)) for n, count in enumerate((600, 300, 20))]
+    began = time.monotonic()
+    subprocess.run([*COMMAND, folder / "run", "1", *paths], check=True)
+    return paths, fingerprint(folder / "run"), time.monotonic() - began
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_sigkill_at_a_random_moment(
+    tmp_path: Path, undisturbed: tuple[list[Path], dict[str, str], float], number: int
+) -> None:
+    paths, expected, seconds = undisturbed
+    process = subprocess.Popen([*COMMAND, tmp_path / "run", "1", *paths])
+    time.sleep(random.Random(number).uniform(0.3, 0.98) * seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    subprocess.run([*COMMAND, tmp_path / "run", "2", *paths], check=True)
+    assert fingerprint(tmp_path / "run") == expected
+
+
+def test_on_s3_it_is_the_same(tmp_path: Path, paths: tuple[str, ...], s3_url: str) -> None:
+    files = [Path(path) for path in paths[:2]]
+    short = write_jsonl(tmp_path / "short.jsonl", [{"id": "s", "text": "x"}])
+    exchange_run.go(exchange_run.config([*files, short], tmp_path / "run"))
+    url = f"{s3_url}/{uuid.uuid4().hex}"
+    exchange_run.go(exchange_run.config([*files, short], url))
+    there, here = Store(url), Store(str(tmp_path / "run"))
+    assert there.names("data") == here.names("data")
+    for name in there.names("data"):
+        with there.open(f"data/{name}") as one, here.open(f"data/{name}") as other:
+            assert one.read() == other.read()
+    (step,) = (name for name in there.names("steps") if "ranks" in name)
+    assert "exchange" not in there.names(f"steps/{step}")
 
 
 def _records(output: Path) -> Iterator[Path]:

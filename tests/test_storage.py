@@ -56,6 +56,13 @@ def test_a_file_is_there_whole_with_its_size_and_hash(store: Store, content: byt
     assert store.names("a/b") == ["salt.bin"]
 
 
+def test_a_range_is_read_alone(store: Store) -> None:
+    with store.create("a/b") as sink:
+        sink.write(bytes(range(200)))
+    assert store.read_range("a/b", 3, 9) == bytes(range(3, 9))
+    assert store.read_range("a/b", 0, 200) == bytes(range(200))
+
+
 def test_any_buffer_can_be_written(store: Store) -> None:
     import numpy as np
 

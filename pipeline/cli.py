@@ -182,6 +182,19 @@ def inspect(
 
 
 @app.command()
+def agreement(
+    ratings: Annotated[str, typer.Argument(metavar="RATINGS", help="A run, or a Parquet file of `tamis stage rating`")],
+    labels: Annotated[str, typer.Option(help="Parquet, JSON Lines or CSV file: id, and rating_<criterion> or domain")],
+    json_: AsJson = False,
+) -> None:
+    """Compare ratings with labels of the same documents: exact, within one, macro F1, rank correlation, confusion."""
+    from pipeline import showing
+    from pipeline.rating_agreement import agreement as compare
+
+    showing.show_agreement(OUT, compare(ratings, labels), as_json=json_)
+
+
+@app.command()
 def report(run_directory: Annotated[str, typer.Argument(metavar="RUN", help="Run directory")]) -> None:
     """Make the HTML report of a finished run again and print its path."""
     from pipeline.report import rewrite_html

@@ -174,3 +174,15 @@ def short(value: object) -> str:
 def visible(text: str) -> str:
     """Text without what a terminal would obey: control characters, escapes, and marks that turn the direction."""
     return _CONTROL.sub("\ufffd", text)
+
+
+def show_agreement(console: Console, figures: dict[str, Any], *, as_json: bool) -> None:
+    """Agreement of ratings with labels, a row for each criterion."""
+    if as_json:
+        print_json(console, figures)
+        return
+    columns = ("documents", "exact", "within_one", "always_the_commonest", "macro_f1", "spearman", "mean_error")
+    rows = [(name, *(found[key] for key in columns)) for name, found in figures["criteria"].items()]
+    if domain := figures["domain"]:
+        rows.append(("domain", *(domain.get(key, "") for key in columns)))
+    console.print(table("agreement", ("criterion", *columns), rows))

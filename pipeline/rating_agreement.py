@@ -47,7 +47,7 @@ def _figures(rows: dict[str, Any], names: list[str], ratings: str, labels: str) 
         if name == "domain":
             domain = _domain(other, one)
         elif len(one):
-            expected = _values(rows[f"{name}_mean"]).astype(float).filled(np.nan)[known]
+            expected = np.ma.filled(_values(rows[f"{name}_mean"]).astype(float), np.nan)[known]
             expected = np.where(np.isfinite(expected), expected, one)
             criterion = name.removeprefix("rating_")
             criteria[criterion] = criterion_figures(_whole(other, name, labels), one.astype(np.int64), expected)

@@ -14,18 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.contract import Annotate, setting
-from stages.errors import ConfigError
-from stages.rating_protocol import DOMAINS, MODES, WORDINGS
+from stages.rating_checks import APIS, DEVICES, DTYPES, RATERS, check
+from stages.rating_protocol import WORDINGS
 from stages.ratings import OTHER_LANGUAGE, SCHEMA, Rater
 
 if TYPE_CHECKING:
     from stages.rating_card import StudentCard
-
-RATERS = ("student", "llm", "served")
-DEVICES = ("auto", "cpu", "cuda")
-DTYPES = ("auto", "float32", "bfloat16")
-APIS = ("completions", "chat")
-GUIDES = ("none", "regex", "grammar")
 
 
 class RaterModule(Protocol):
@@ -77,19 +71,7 @@ class Rating:
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a value that cannot be used."""
-        choices = {"rater": RATERS, "mode": MODES, "language": tuple(WORDINGS), "device": DEVICES, "dtype": DTYPES}
-        choices["languages"] = ("known", "all")
-        for name, known in {**choices, "api": APIS, "guided": GUIDES, "unrated": ("keep", "drop")}.items():
-            _one_of(name, getattr(self, name), known)
-        for domain in self.domains:
-            _one_of("domains", domain, DOMAINS)
-        for name in ("batch_tokens", "concurrency", "timeout_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"rating.{name}: found {getattr(self, name)}, expected more than 0")
-        if not 0 <= self.min_overall_score <= 5:
-            raise ConfigError(f"rating.min_overall_score: found {self.min_overall_score}, expected 0 to 5")
-        if self.retries < 0:
-            raise ConfigError(f"rating.retries: found {self.retries}, expected 0 or more")
+        check(self)
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -100,6 +82,11 @@ class Rating:
     def reads(self) -> tuple[str, ...]:
         """The text, and the language where it decides whether a document is rated."""
         return ("text", "lang") if self._by_language else ("text",)
+
+    @property
+    def remedies(self) -> Mapping[str, str]:
+        """What to do about a column that is not there."""
+        return {"lang": "run the stage language first, or rate documents in any language: --set languages=all"}
 
     @property
     def notes(self) -> str:
@@ -161,8 +148,3 @@ class Rating:
     @property
     def _module(self) -> RaterModule:
         return cast(RaterModule, import_module(f"stages.rating_{self.rater}"))
-
-
-def _one_of(name: str, found: str, known: tuple[str, ...]) -> None:
-    if found not in known:
-        raise ConfigError(f"rating.{name}: found '{found}', expected one of {', '.join(known)}")

@@ -2,9 +2,11 @@
 
 Nothing is imputed: an answer that is not one by the protocol is `invalid`, a document that the endpoint refuses is
 `error`. A failure of the endpoint itself is an error that stops the run. Equal texts of a batch are asked about once.
+The rater's name is `served:<model>`, and `served:<model>@<8 hex>` where the endpoint tells what it serves by that name.
 """
 
 import asyncio
+import math
 import os
 import threading
 import weakref
@@ -61,8 +63,10 @@ class ServedRater:
         self.close = weakref.finalize(self, _end, self._loop, thread)
 
     def check_model(self) -> None:
-        """Raise ModelError if the endpoint has no such model, and what `rate` raises."""
-        self._wait_for(self._endpoint.check_model())
+        """Learn the model's identity. Raises ModelError if the endpoint has no such model, and what `rate` raises."""
+        if identity := self._wait_for(self._endpoint.check_model()):
+            self._answers.identity = identity
+            self.name = f"served:{self._ask.model}@{identity}"
 
     def rate(self, texts: Sequence[str]) -> Ratings:
         """See Rater.rate. Raises EngineError, ConfigError or ModelError if the endpoint is the reason of a failure."""
@@ -151,16 +155,13 @@ def _check(settings: "Rating") -> None:
         raise ConfigError(
             "rating.rater: 'served' needs the package openai, which is not here: pip install 'tamis[served]'"
         )
+    if not math.isfinite(settings.timeout_s):
+        raise ConfigError(f"rating.timeout_s: found {settings.timeout_s}, expected a finite number of seconds")
     _check_url(settings.url)
     check_place(settings.answers)
 
 
 def _check_url(url: str) -> None:
-    if "@" in url or "?" in url:
-        raise ConfigError(
-            "rating.url: found a user, a password or a query, expected none, since settings are written down; set the "
-            f"key in ${KEY_VARIABLE}"
-        )
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.fragment

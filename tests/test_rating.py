@@ -76,12 +76,27 @@ def test_zero_nan_and_minus_one_are_null() -> None:
         ({"domains": ("laws",)}, "rating.domains: found 'laws'"),
         ({"concurrency": 0}, "rating.concurrency: found 0, expected more than 0"),
         ({"retries": -1}, "rating.retries"),
+        ({"retries": 101}, "rating.retries: found 101, expected 0 to 100"),
+        ({"timeout_s": float("nan")}, "rating.timeout_s: found nan"),
+        ({"timeout_s": float("inf")}, "rating.timeout_s: found inf"),
+        ({"prompt_price": float("inf")}, "rating.prompt_price: found inf"),
         ({"unrated": "maybe"}, "rating.unrated"),
+        ({"mode": "score"}, "rating.mode: found 'score', but the rater student always gives all: leave mode out"),
+        ({"rater": "llm", "mode": "domain", "min_overall_score": 3}, "gives no score: set rating.mode to all or score"),
+        ({"rater": "llm", "mode": "score", "domains": ("law",)}, "gives no domain: set rating.mode to all or domain"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_explained(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Rating(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rater", ["student", "llm", "served"])
+@pytest.mark.parametrize("url", ["http://user:hidden@host/v1", "http://host/v1?key=hidden"])
+def test_no_rater_takes_a_password_that_would_be_written_down(rater: str, url: str) -> None:
+    with pytest.raises(ConfigError, match="found a user, a password or a query") as error:
+        Rating(rater=rater, url=url)
+    assert "hidden" not in str(error.value)
 
 
 def test_thresholds_are_marked_as_such() -> None:

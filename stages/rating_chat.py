@@ -12,7 +12,7 @@ from typing import Any
 
 from stages.errors import ModelError
 from stages.rating_protocol import DIGITS, LETTERS, MOST_TOKENS, SYSTEM, prepared, slots, user_message
-from stages.rating_slots import AnswerTokens
+from stages.rating_shape import AnswerTokens
 
 CONTROL = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 """Neutralised in documents whether or not the tokenizer knows them."""

@@ -10,6 +10,7 @@ is answered for by its best allowed token, and a low `rating_confidence` or `dom
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from stages.errors import ConfigError, ModelError
 from stages.model_files import sha256_of
+from stages.rating_attention import share_keys
 from stages.rating_chat import Chat
 from stages.rating_protocol import DIGITS, DOMAINS, LETTERS, slots
 from stages.rating_slots import SlotScores, score_all
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
 LEAST_MASS = 0.01
 """Share of the probability that the allowed tokens must have together if the model would rather say something else."""
-CPU_BATCH_TOKENS = 4096
-"""On a CPU batches are no larger: in a first trial prompts of 2,050 tokens were read faster alone than in eights."""
+CPU_BATCH_TOKENS = 2048
+"""On a CPU batches are no larger. Drafted answers took as long at 2,048 tokens as one by one, and longer at 4,096
+(padding and its masks); models that are read slot by slot gain from batches (benchmarks/README.md)."""
 _SUFFIXES = (".json", ".safetensors", ".jinja", ".model")
 _NAMES = ("merges.txt", "vocab.txt")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
@@ -58,6 +61,8 @@ def open_rater(settings: "Rating") -> "LlmRater":
     found = files(settings)
     directory = _directory(settings.model)
     model = _load(directory, settings)
+    if model.device.type == "cpu":
+        _prepare_for_cpu(model)
     tokenizer = _tokenizer(directory)
     most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     chat = Chat(tokenizer, directory, settings.language, settings.mode, most)
@@ -178,6 +183,15 @@ def _load(directory: Path, settings: "Rating") -> Any:
     if getattr(model, "_is_stateful", False):
         raise ModelError(f"{directory}: {type(model).__name__} keeps a running state, expected a key-value cache")
     return model.to(device).eval()
+
+
+def _prepare_for_cpu(model: Any) -> None:
+    """One thread, since there is a worker process for each core (unless OMP_NUM_THREADS says otherwise)."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    share_keys(model)
 
 
 def _tokenizer(directory: Path) -> Any:

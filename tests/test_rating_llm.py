@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 import pyarrow as pa  # noqa: E402
 from tokenizers import normalizers  # noqa: E402
 
-from stages import rating_llm, rating_slots  # noqa: E402
+from stages import rating_llm, rating_reading  # noqa: E402
 from stages.errors import ModelError  # noqa: E402
 from stages.rating import Rating  # noqa: E402
 from stages.rating_chat import Chat, control_tokens  # noqa: E402
@@ -271,8 +271,8 @@ def test_what_the_prompts_share_is_read_once_where_that_is_safe(models: Any) -> 
     spoil(rater, lambda logits, ids: read.append(ids.numel()))
     rater.rate(TEXTS)
     prompts = prompts_of(rater, TEXTS)
-    assert read[0] == rating_slots.shared_length(prompts) > 30
-    assert not rating_slots._shareable(rater_of(models("mistral"))._model)
+    assert read[0] == rating_reading.shared_length(prompts) > 30
+    assert not rating_reading.shareable(rater_of(models("mistral"))._model)
 
 
 def test_the_stage_gives_its_columns(models: Any) -> None:

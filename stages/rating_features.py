@@ -28,7 +28,7 @@ _TERMINAL = tuple('.!?。！？…"”)')
 _BULLET = re.compile(r"\s*(?:[-*•·–>|]|\d{1,3}[.)])\s")
 _MARKUP = {
     "tags": re.compile(r"</?[a-zA-Z][^<>\n]{0,80}>"),
-    "links": re.compile(r"https?:|www\.|\b[\w.]+@[\w.]+\b"),
+    "links": re.compile(r"https?:|www\.|\b[\w.]{1,64}@\.*\w[\w.]*\b"),
     "commands": re.compile(r"\\[a-zA-Z]+|\w\(\w*\)|[=!<>+]=|[;{]\s*$", re.MULTILINE),
     "headings": re.compile(r"^(?:#{1,6} |[A-Z][^.!?\n]{2,60}:?$)", re.MULTILINE),
 }

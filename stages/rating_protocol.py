@@ -5,6 +5,7 @@ prompts are those the published models were trained on, to the letter; the text 
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,8 @@ MODES = ("all", "score", "domain")
 SYSTEM = "You are a helpful assistant."
 MOST_TOKENS = 1894
 """Model tokens of text that are shown to a rater: the first and the last half, with `...` between."""
+MOST_READ = 200_000
+"""Of longer texts, the first and the last half of this are cleaned, and the rest is never looked at."""
 MOST_CHARACTERS = 20_000
 """Longer texts are cut to their first and last half of this before they are tokenised."""
 GAP = "..."
@@ -120,8 +123,10 @@ WORDINGS = {
         _CHINESE,
     ),
 }
+_WORD = re.compile(r"\w")
 _LEADING_ELLIPSIS = re.compile(r"^[\"“”](?:…+|\.{3,})[\"“”]")
-_EMPTY_IMAGE = re.compile(r"!\[\]\([^)]+\)\n")
+_BARE_IMAGE = re.compile(r"!\[\]\([^)]+(?:\)\n?|\Z)")
+"""An image without a description, whatever follows it: as those to be kept are matched, too, none is read twice."""
 
 
 def slots(mode: str) -> tuple[str, ...]:
@@ -161,7 +166,8 @@ def cleaned(text: str) -> str:
     >>> cleaned("One ![](a.png)\\ntwo")
     'One two'
     """
-    return _EMPTY_IMAGE.sub("", _LEADING_ELLIPSIS.sub("", text))
+    shown = _LEADING_ELLIPSIS.sub("", text)
+    return _BARE_IMAGE.sub(lambda found: "" if found[0].endswith(")\n") else found[0], shown)
 
 
 def prepared(
@@ -171,18 +177,30 @@ def prepared(
     specials: Iterable[str],
     most: int = MOST_TOKENS,
 ) -> str:
-    """What is shown to a model of a document: cleaned, special tokens neutralised, at most `most` tokens.
+    """What is shown to a model of a document: cleaned, special tokens neutralised, at most `most` tokens; "" if empty.
 
     `encode` and `decode` are the model's tokenizer without special tokens added. The document itself is never changed.
     """
-    shown = neutralised(cleaned(text), specials)
-    if len(shown) > MOST_CHARACTERS:
-        shown = shown[: MOST_CHARACTERS // 2] + shown[-MOST_CHARACTERS // 2 :]
+    shown = _ends(neutralised(cleaned(_ends(text, MOST_READ)), specials), MOST_CHARACTERS)
     tokens = encode(shown)
     half = most // 2
     if len(tokens) > most:
         shown = decode(tokens[:half]) + GAP + decode(tokens[-half:])
-    return neutralised(shown, specials).strip()
+    return "" if is_empty(shown) else neutralised(shown, specials).strip()
+
+
+def is_empty(text: str) -> bool:
+    """Whether a text has no letter, digit, punctuation mark or symbol, but at most blanks, controls and lone marks.
+
+    >>> is_empty(" \\ufeff\\x00\\u200b\\n"), is_empty("..."), is_empty("")
+    (True, False, True)
+    """
+    return _WORD.search(text) is None and all(unicodedata.category(found)[0] in "ZCM" for found in set(text))
+
+
+def _ends(text: str, most: int) -> str:
+    """The first and the last half of `most` characters; a shorter text is whole."""
+    return text if len(text) <= most else text[: most // 2] + text[-(most // 2) :]
 
 
 def neutralised(text: str, specials: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from stages.model_files import sha256_of
 from stages.rating_card import CARD, REMEDY, WEIGHTS, StudentCard, read_card, read_student, student_directory
 from stages.rating_features import VERSION, parts_of, shown, statistics
 from stages.rating_heads import Answer, Heads
-from stages.rating_protocol import CRITERIA, DOMAINS
+from stages.rating_protocol import CRITERIA, DOMAINS, is_empty
 from stages.rating_tokens import Embedder, Floats32, Tables, embedding_files, open_embedder, token_statistics
 from stages.ratings import EMPTY, OK, Rater, Ratings
 
@@ -98,10 +98,10 @@ class Student:
         return self.card.name
 
     def rate(self, texts: Sequence[str]) -> Ratings:
-        """Ratings of the texts; those of white space alone are `empty`."""
+        """Ratings of the texts; those that show nothing (`is_empty`) where they are judged are `empty`."""
         ratings = Ratings.none(len(texts), EMPTY)
         for row, text in enumerate(texts):
-            if text and not text.isspace():
+            if not is_empty(shown(text)):
                 self._fill(ratings, row, self.heads.answer(*measured(text, self.embedder, self.tables)))
         return ratings
 

@@ -6,7 +6,7 @@ document at a time, so that a document's numbers do not depend on its neighbours
 """
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise
@@ -33,8 +33,9 @@ NEVER = -128
 COUNTED = 1e-4
 """Tokens more frequent than this are common: two of them that were never seen side by side are a sign of a mistake."""
 _LONGEST_PIECE = 40
-_SPECIALS = ("<s>", "</s>", "<unk>")
 _WORD_OPENS = "\u2581"
+_APART = ("<s>", "</s>", "<unk>", _WORD_OPENS)
+"""Pieces that hold one of these are encoded alone: beside others, the tokenizer would read them in another way."""
 _REMEMBERED = 200_000
 _FILES = {
     "embedding": "weights/l2_supercat_256.safetensors",
@@ -87,7 +88,7 @@ class Embedder:
     def ids(self, sentences: Sequence[str]) -> tuple[Ids, npt.NDArray[np.int64], int]:
         """Tokens of all sentences, where each that has any starts, and the number of pieces between white space."""
         cut = [_pieces(sentence) for sentence in sentences]
-        self._learn({piece for pieces in cut for piece in pieces})
+        self._learn(dict.fromkeys(chain.from_iterable(cut)))
         rows = [list(chain.from_iterable(map(self._known.__getitem__, pieces))) for pieces in cut]
         sizes = np.array([len(row) for row in rows if row], np.int64)
         ids = np.fromiter(chain.from_iterable(rows), np.int32, int(sizes.sum()))
@@ -97,24 +98,26 @@ class Embedder:
         """Forget the words seen so far."""
         self._known.clear()
 
-    def _learn(self, pieces: set[str]) -> None:
+    def _learn(self, pieces: Collection[str]) -> None:
         new = [piece for piece in pieces if piece not in self._known]
         if len(self._known) + len(new) > _REMEMBERED:
             self._known.clear()
             new = list(pieces)
-        for piece, ids in zip(new, self._encoded(new), strict=True):
-            self._known[piece] = ids
+        apart = {piece for piece in new if any(odd in piece for odd in _APART)}
+        plain = [piece for piece in new if piece not in apart]
+        self._known.update(zip(plain, self._encoded(plain), strict=True))
+        self._known.update((piece, self._alone(piece)) for piece in new if piece in apart)
 
     def _encoded(self, pieces: list[str]) -> list[list[int]]:
-        """Tokens of each piece. One call for all of them, cut where tokens open a word, is the same but quicker."""
-        joined = " ".join(pieces)
-        ids = np.array(self._tokenizer.encode(joined, add_special_tokens=False).ids, np.int32)
-        starts = np.flatnonzero(self._opens[ids])
-        if len(starts) == len(pieces) and not any(special in joined for special in _SPECIALS):
-            edges = [*starts.tolist(), len(ids)]
-            row = ids.tolist()
-            return [row[begin:end] for begin, end in pairwise(edges)]
-        return [self._tokenizer.encode(piece, add_special_tokens=False).ids for piece in pieces]
+        """Tokens of each plain piece: one call for all, cut where tokens open a word, is quicker than one for each."""
+        row = self._alone(" ".join(pieces))
+        starts = np.flatnonzero(self._opens[row])
+        if len(starts) == len(pieces):
+            return [row[begin:end] for begin, end in pairwise([*starts.tolist(), len(row)])]
+        return [self._alone(piece) for piece in pieces]
+
+    def _alone(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 @cache

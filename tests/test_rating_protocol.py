@@ -1,5 +1,8 @@
 """The protocol: prompts to the letter, text as the models saw it in training, answers that are answers."""
 
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +13,11 @@ from stages.rating_protocol import (
     LETTERS,
     MODES,
     MOST_CHARACTERS,
+    MOST_READ,
     MOST_TOKENS,
     WORDINGS,
     cleaned,
+    is_empty,
     neutralised,
     parse_answer,
     prepared,
@@ -126,3 +131,32 @@ def test_a_text_of_just_the_limit_is_whole() -> None:
 )
 def test_the_text_is_cleaned_as_it_was_for_training(text: str, shown: str) -> None:
     assert cleaned(text) == shown
+
+
+@given(st.lists(st.sampled_from(["![](", "![a](", "[]", "(", ")", ")\n", "\n", "a"]), max_size=14).map("".join))
+def test_images_without_a_description_are_cut_as_by_the_plain_pattern(text: str) -> None:
+    assert cleaned(text) == re.sub(r"!\[\]\([^)]+\)\n", "", text)
+
+
+def test_images_that_never_end_are_read_in_linear_time() -> None:
+    begin = time.process_time()
+    assert cleaned("![](" * 200_000) == "![](" * 200_000
+    assert time.process_time() - begin < 1
+
+
+def test_of_a_huge_text_only_the_ends_are_looked_at() -> None:
+    ends = "a" * (MOST_READ // 2), "b" * (MOST_READ // 2)
+    assert prepared("x".join(ends), characters, joined, SPECIALS) == prepared("".join(ends), characters, joined, [])
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n\t", "\u200b", "\ufeff", "\x00\x01", "\u3000\u200d\u00ad\u0301", "\u2028\x85"]
+)
+def test_a_text_that_shows_nothing_is_empty(text: str) -> None:
+    assert is_empty(text)
+    assert prepared(text, characters, joined, SPECIALS) == ""
+
+
+@pytest.mark.parametrize("text", ["a", "\u200b1", "_", "...", "日", "\x00€", "🙂", "²", "\ufffd", "\u0301a"])
+def test_a_letter_digit_mark_of_punctuation_or_symbol_is_text(text: str) -> None:
+    assert not is_empty(text)

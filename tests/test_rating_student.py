@@ -3,7 +3,13 @@
 import dataclasses
 import json
 import math
+import os
+import random
+import re
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +106,67 @@ def test_words_together_have_the_tokens_of_each_alone(student: Student, text: st
         embedder.forget()
         alone += embedder.ids([word])[0].tolist()
     assert together == alone
+
+
+ATOMS = [
+    "\u2581", "\u2581\u2581", "7", "42", "中", "国", "“", "”", "(", ")", "[", "'", "a", "the", "é", "-", "\x00", "\x7f",
+    "\u200b", "\u200d", "\ufeff", "👩\u200d💻", "\u0300", "ﷺ", "\ufffd", "</s>", "<unk>", "<", "s>", "<0x0A>",
+]  # fmt: skip
+WORDS = st.lists(st.lists(st.sampled_from(ATOMS), min_size=1, max_size=6).map("".join), min_size=1, max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(WORDS, st.randoms(use_true_random=False))
+def test_no_word_changes_the_tokens_of_another(words: list[str], chance: random.Random) -> None:
+    embedder = open_embedder()
+    alone = {}
+    for word in words:
+        embedder.forget()
+        alone[word] = embedder.ids([word])[0].tolist()
+    for _ in range(2):
+        chance.shuffle(words)
+        embedder.forget()
+        embedder.ids([" ".join(words)])
+        assert {word: embedder.ids([word])[0].tolist() for word in words} == alone
+
+
+def test_ratings_do_not_depend_on_the_hash_seed_nor_on_the_order_of_documents(student: Student) -> None:
+    words = ["2019", "12", "(see", "中国", "3.5", "“A”", "k\u2581"]
+    texts = [" ".join(words[(i * 5 + j * 3) % 7] for j in range(40)) + " the end." for i in range(6)]
+    code = (
+        "import json, sys; from stages.rating_card import DEFAULT; from stages.rating_student import open_student;"
+        "print(open_student(DEFAULT).rate(json.loads(sys.argv[1])).as_batch('x').to_pylist())"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code, json.dumps(order)],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[1])},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed, order in (("1", texts), ("2", texts), ("3", texts[::-1]))
+    ]  # fmt: skip
+    student.embedder.forget()
+    here = student.rate(texts).as_batch("x").to_pylist()
+    assert said == [f"{here}\n", f"{here}\n", f"{here[::-1]}\n"]
+
+
+@pytest.mark.parametrize("unit", ["1.", "a.", "a.a@", "a@.", '."', "; ", "\n ", "a(", "<a", "A ", "a'"])
+def test_statistics_take_no_time_that_grows_as_a_square(unit: str) -> None:
+    text = unit * (5 * MOST_CHARACTERS // len(unit))
+    begin = time.process_time()
+    statistics(parts_of(text))
+    assert time.process_time() - begin < 2
+
+
+@given(st.lists(st.sampled_from(["a", ".", "@", "www.", "https:", "-", " ", "é", "x.y"]), max_size=14).map("".join))
+def test_addresses_are_counted_as_by_the_plain_pattern(text: str) -> None:
+    count = len(re.findall(r"https?:|www\.|\b[\w.]+@[\w.]+\b", text))
+    assert statistics(parts_of(text))["links"] == pytest.approx(count * 1000 / (max(1, len(text)) + 200))
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff \u200b", "\x00" * 9, "\u0301", " " * 9_000 + "a" + " " * 9_000])
+def test_a_text_that_shows_nothing_is_empty(student: Student, text: str) -> None:
+    assert student.rate([text]).status == ["empty"]
 
 
 def test_thresholds_cut_one_score_into_five_chances() -> None:
@@ -231,7 +298,7 @@ def test_a_card_that_is_none_is_refused(copy: Path) -> None:
 def test_a_criterion_that_nothing_trained_has_no_score(student: Student) -> None:
     kinds = {**student.card.criteria, "creativity": "null"}
     proxies = {"knowledge_novelty": student.card.proxies["knowledge_novelty"]}
-    card: StudentCard = dataclasses.replace(student.card, criteria=kinds, proxies=proxies, domains=())  # type: ignore[arg-type]
+    card: StudentCard = dataclasses.replace(student.card, criteria=kinds, proxies=proxies, domains=())
     found = dataclasses.replace(student, card=card).rate([PROSE]).as_batch("x")
     assert found.column("rating_creativity").to_pylist() == [None]
     assert found.column("domain").to_pylist() == [None]

@@ -1,7 +1,12 @@
 """A directory that keeps every answer of an endpoint, so that none is paid for twice.
 
 One SQLite file, which several processes may use at once. An answer is found by the hash of all that decides it: model,
-API, mode, language, guide and the text that was shown; not by the endpoint's address. It holds no text of documents.
+API, mode, language, guide, the text that was shown, and the model's identity if the endpoint tells one; not by the
+endpoint's address, so that one that moved is still not paid twice. It holds no text of documents.
+
+An answer that is `invalid` is kept too: at temperature 0 and with one seed the same model gives it again. Refusals are
+not kept, nor are empty answers and those that the endpoint filtered or broke off: another time there may be one. What
+is kept stands: an answer without probabilities has none in later runs, even if the endpoint would now give them.
 """
 
 import hashlib
@@ -37,6 +42,8 @@ class Answers:
     def __init__(self, directory: str, ask: Ask) -> None:
         """Raise ConfigError if the directory cannot be used."""
         self._directory, self._ask = directory, ask
+        self.identity = ""
+        """What tells the served model from others of its name; nothing if that is not known. Set it before asking."""
         self._database: sqlite3.Connection | None = None
         if not directory:
             return
@@ -62,8 +69,8 @@ class Answers:
             return Reply(**kept | {"chances": tuple(map(tuple, kept["chances"]))})
 
     def keep(self, text: str, reply: Reply) -> None:
-        """Keep an answer at once. Raises EngineError if the file cannot be written."""
-        if self._database is not None:
+        """Keep an answer at once, if it is a complete one. Raises EngineError if the file cannot be written."""
+        if self._database is not None and reply.complete:
             with self._explained():
                 row = [self._key(text), orjson.dumps(asdict(reply))]
                 self._database.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", row)
@@ -74,7 +81,8 @@ class Answers:
             self._database.close()
 
     def _key(self, text: str) -> bytes:
-        return hashlib.sha256(orjson.dumps([*asdict(self._ask).values(), text])).digest()
+        facts = [*asdict(self._ask).values(), text, *([self.identity] if self.identity else [])]
+        return hashlib.sha256(orjson.dumps(facts)).digest()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-import orjson
-
 from stages.errors import ConfigError, EngineError, ModelError
+from stages.rating_models import read_models
 from stages.rating_requests import PATHS, Ask, BadReply, Reply, body, halves, read_reply
 
 T = TypeVar("T")
@@ -60,22 +59,27 @@ class Endpoint:
         self._openai = openai
         self._client = openai.AsyncOpenAI(api_key=key or "none", base_url=url, max_retries=0, timeout=timeout_s)
         self._url, self._ask, self._retries, self._timeout_s = url, ask, retries, timeout_s
-        self._logprobs = True
+        self._takes_logprobs: bool | None = None
+        self._probing = asyncio.Lock()
         self._answered = False
         self._refused = 0
         _quieten()
 
-    async def check_model(self) -> None:
-        """Raise ModelError if the endpoint lists its models and ours is not there; errors as `ask` otherwise."""
+    async def check_model(self) -> str:
+        """The model's identity (see `read_models`), or nothing if the endpoint tells none.
+
+        Raises ModelError if the endpoint lists its models and ours is not there; errors as `ask` otherwise.
+        """
         try:
-            names = _model_names(await self._patiently(self._models, "models"))
+            models = read_models(await self._patiently(self._models, "models"))
         except _Refused:
-            return
+            return ""
         except _Passing as last:
             raise self._down(last) from None
-        if names is not None and self._ask.model not in names:
-            some = ", ".join(f"'{name[:100]}'" for name in names[:5] if name.isprintable()) or "none"
+        if models is not None and self._ask.model not in models:
+            some = ", ".join(f"'{name[:100]}'" for name in list(models)[:5] if name.isprintable()) or "none"
             raise ModelError(f"rating.model: {self._url} has no '{self._ask.model}', found {some}; name one of them")
+        return (models or {}).get(self._ask.model, "")
 
     async def ask(self, text: str) -> Reply | None:
         """The answer about a shown text, or None if the endpoint refuses this document.
@@ -100,17 +104,29 @@ class Endpoint:
         await self._client.close()
 
     async def _reply(self, text: str) -> Reply:
-        """Once more without probabilities if the endpoint refuses the request with them, and never with them again."""
-        try:
-            return await self._tried(body(self._ask, text, self._logprobs))
-        except _TooLong:
-            raise
-        except _Refused:
-            if not self._logprobs:
+        """The answer with probabilities; without them if the endpoint refuses them, for this text or for any."""
+        if self._takes_logprobs is not False:
+            try:
+                return await self._tried(body(self._ask, text, True))
+            except _TooLong:
                 raise
-        reply = await self._tried(body(self._ask, text, False))
-        self._logprobs = False
-        return reply
+            except _Refused:
+                await self._find_out_logprobs()
+        return await self._tried(body(self._ask, text, False))
+
+    async def _find_out_logprobs(self) -> None:
+        """Ask about a fixed text, once: whether probabilities are refused for any text must not hang on a document."""
+        async with self._probing:
+            if self._takes_logprobs is None:
+                takes = await self._takes(body(self._ask, _PROBE, True))
+                self._takes_logprobs = takes or not await self._takes(body(self._ask, _PROBE, False))
+
+    async def _takes(self, request: dict[str, Any]) -> bool:
+        try:
+            await self._tried(request)
+        except _Refused:
+            return False
+        return True
 
     def _count_refusal(self, refused: _Refused) -> None:
         self._refused += 1
@@ -198,8 +214,9 @@ class Endpoint:
 
 def _wait(attempt: int, asked: float, seed: object) -> float:
     """Seconds before the next try: doubled each time, of which jitter takes up to half; longer if asked for."""
-    ours = min(FIRST_WAIT_S * 2.0**attempt, MOST_WAIT_S) * random.Random(f"{attempt} {seed}").uniform(0.5, 1.0)
-    return max(ours, min(asked, MOST_ASKED_WAIT_S))
+    ours = min(FIRST_WAIT_S * 2.0 ** min(attempt, 10), MOST_WAIT_S)
+    jitter = random.Random(f"{attempt} {seed}").uniform(0.5, 1.0)
+    return max(ours * jitter, min(asked, MOST_ASKED_WAIT_S))
 
 
 def _asked_wait(headers: Any) -> float:
@@ -219,14 +236,6 @@ def _is_too_long(said: str) -> bool:
     """Whether a refusal is about the context's length, in the words of vLLM, llama.cpp and others."""
     said = said.lower()
     return any(words in said for words in ("context", "too long", "max_model_len", "max_tokens must be at least"))
-
-
-def _model_names(raw: str) -> list[str] | None:
-    try:
-        models = orjson.loads(raw)["data"]
-        return [str(name) for model in models for name in (model["id"], *(model.get("aliases") or ()))]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
 
 
 def _quieten() -> None:

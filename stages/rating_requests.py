@@ -3,6 +3,9 @@
 The endpoint's tokenizer is not here, so texts are measured in UTF-8: BYTES_PER_TOKEN bytes count as a token, which is
 about what byte-level tokenizers make of prose in any script. Text of digits or of rare scripts has more tokens; an
 endpoint that finds a request too long is asked again with half of it.
+
+`completions` always sends ChatML, the form of the published models, whatever template the served model has of its own:
+it is for those and for other models of that form. `chat` leaves the form to the endpoint's template.
 """
 
 import math
@@ -14,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from stages.rating_protocol import GAP, LETTERS, SYSTEM, cleaned, neutralised, prepared, slots, user_message
+from stages.rating_protocol import GAP, LETTERS, SYSTEM, prepared, slots, user_message
 
 BYTES_PER_TOKEN = 4
 HALVINGS = 3
@@ -26,8 +29,14 @@ LOGPROBS = 5
 """Alternatives asked for at each token: the five digits."""
 
 _CHATML = "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
-_TURNS = ("<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>")
-_SPECIAL = re.compile(r"<[|｜][^<>|｜\n]{1,60}[|｜]>")
+_EDGE = 100_000
+"""Characters of a text's beginning and end that are looked at; far more than are shown."""
+_SPECIAL = re.compile(
+    r"<(?=[|｜][^<>|｜\n]{1,60}[|｜]>|(?:/?s|<SYS>|bos|eos|start_of_turn|end_of_turn)>)|\[(?=/?INST\])"
+)
+"""The first character of a token that looks special; tokens may stand within one another."""
+_BROKEN_OFF = ("content_filter", "abort", "error", "cancelled")
+"""Ends of an answer that are not the model's, in the words of several servers."""
 
 
 class BadReply(ValueError):
@@ -64,13 +73,15 @@ class Reply:
     answer_tokens: int = -1
     chances: tuple[tuple[float, ...], ...] = ()
     """For each line its choices' probabilities, which add up to 1; nothing if the endpoint tells none."""
+    complete: bool = True
+    """Whether there is one that was neither filtered nor broken off."""
 
 
 def shown(text: str) -> str:
     """What is shown of a document: see `prepared`; tokens that look special to any common model are neutralised."""
-    found = {*_TURNS, *STOPS, "<|im_start|>", *_SPECIAL.findall(cleaned(text))}
-    cut = prepared(text, _pieces, _joined, found)
-    return neutralised(cut, _SPECIAL.findall(cut))
+    if len(text) > 2 * _EDGE:
+        text = text[:_EDGE] + text[-_EDGE:]
+    return _neutral(prepared(_neutral(text), _pieces, _joined, ()))
 
 
 def halves(text: str) -> Iterator[str]:
@@ -116,7 +127,9 @@ def read_reply(raw: str | bytes, ask: Ask) -> Reply:
         raise BadReply
     usage = whole.get("usage")
     prompt, answer = (_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
-    return Reply(text or "", prompt, answer, _chances(choice.get("logprobs"), slots(ask.mode)))
+    chances = _chances(choice.get("logprobs"), slots(ask.mode))
+    complete = bool((text or "").strip()) and choice.get("finish_reason") not in _BROKEN_OFF
+    return Reply(text or "", prompt, answer, chances, complete)
 
 
 def _guide(ask: Ask) -> dict[str, Any]:
@@ -165,6 +178,11 @@ def _tokens(logprobs: object) -> list[tuple[str, list[tuple[str, float]]]]:
 def _count(usage: object, name: str) -> int:
     found = usage.get(name) if isinstance(usage, Mapping) else None
     return found if isinstance(found, int) and 0 <= found < 2**31 else -1
+
+
+def _neutral(text: str) -> str:
+    """The text with a space after the first character of each token that looks special."""
+    return _SPECIAL.sub(r"\g<0> ", text)
 
 
 def _pieces(text: str) -> Sequence[int]:

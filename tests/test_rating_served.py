@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import stages
 import stages.rating_endpoint
 from stages.errors import ConfigError, EngineError, ModelError, TamisError
 from stages.rating import Rating
-from stages.rating_protocol import GAP, user_message
+from stages.rating_protocol import GAP, neutralised, user_message
 from stages.rating_requests import Ask, body, shown
 from stages.rating_served import open_rater
 from stages.ratings import Ratings
@@ -109,6 +112,25 @@ def test_no_special_token_of_a_document_is_sent(special: str) -> None:
     assert "after" in sent
 
 
+@given(
+    st.lists(st.sampled_from(["<", "|", "｜", ">", "<|a", "b|>", "[INST]", "<</s>", "<<SYS>>", "x", "\n"]), max_size=40)
+)
+def test_special_tokens_are_neutralised_in_one_pass_as_one_by_one(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    turns = {"<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"}
+    assert shown(text) == neutralised(text, {*turns, *re.findall(r"<[|｜][^<>|｜\n]{1,60}[|｜]>", text)}).strip()
+
+
+def test_a_huge_text_full_of_different_special_tokens_is_shown_at_once() -> None:
+    text = "[begin]" + "".join(f"<|{number}|>" for number in range(300_000)) + "[end]"
+    began = time.process_time()
+    sent = shown(text)
+    assert time.process_time() - began < 2.0
+    assert sent.startswith("[begin]< |0|>")
+    assert sent.endswith("< |299999|>[end]")
+    assert len(sent.encode()) < 8000
+
+
 @pytest.mark.parametrize("sign", ["a", "я", "中", "🙂"])
 def test_a_long_text_is_cut_in_the_middle_at_whole_characters(sign: str) -> None:
     text = "[begin]" + sign * 9000 + "[end]"
@@ -188,8 +210,31 @@ def test_an_endpoint_that_refuses_probabilities_is_asked_without_them_from_then_
     fake.script = lambda number, prompt, body: Said(400, "{}") if "logprobs" in body else None
     ratings = rate(fake, TEXTS, concurrency=1)
     assert ratings.status == ["ok"] * 12
-    assert len(fake.bodies) == 13
+    assert ["logprobs" in body for body in fake.bodies] == [True, True] + [False] * 13
     assert ratings.as_batch("r").column("rating_confidence").null_count == 12
+
+
+@pytest.mark.parametrize("said", [Said(400, "{}"), Said(500, "{}")])
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_document_refused_with_probabilities_takes_them_from_no_other(
+    fake: FakeEndpoint, said: Said, concurrency: int
+) -> None:
+    fake.logprobs = True
+    fake.script = lambda number, prompt, body: said if "BAD" in prompt and "logprobs" in body else None
+    texts = ["a", "b", "BAD 1", "c", "BAD 2", "d"]
+    for order in (texts, texts[::-1]):
+        ratings = rate(fake, order, concurrency=concurrency)
+        assert ratings.status == ["ok"] * 6
+        told = [value is not None for value in ratings.as_batch("r").column("rating_confidence").to_pylist()]
+        assert told == ["BAD" not in text for text in order]
+    assert sum("lighthouse" in body["messages"][-1]["content"] and "logprobs" in body for body in fake.bodies) == 2
+
+
+def test_a_document_refused_either_way_takes_probabilities_from_no_other(fake: FakeEndpoint) -> None:
+    fake.logprobs, fake.script = True, only("BAD", Said(400, "{}"))
+    ratings = rate(fake, ["a", "BAD", "c"], concurrency=1)
+    assert ratings.status == ["ok", "error", "ok"]
+    assert ratings.as_batch("r").column("rating_confidence").null_count == 1
 
 
 @pytest.mark.parametrize(
@@ -281,7 +326,7 @@ def test_what_the_endpoint_asks_for_is_waited_for(
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr(stages.rating_endpoint.asyncio, "sleep", sleep)
+    monkeypatch.setattr("stages.rating_endpoint.asyncio.sleep", sleep)
     header = formatdate(usegmt=True) if asked == "date" else asked
     fake.script = lambda number, prompt, body: Said(429, "", {"Retry-After": header}) if number < 3 else None
     rate(fake, TEXTS[:1], retries=3)
@@ -289,6 +334,10 @@ def test_what_the_endpoint_asks_for_is_waited_for(
         assert waits == [7.0 if asked == "7" else 300.0] * 3
     else:
         assert [0.005 * 2**number <= wait <= 0.01 * 2**number for number, wait in enumerate(waits)] == [True] * 3
+
+
+def test_many_tries_make_no_wait_too_long_to_count() -> None:
+    assert 0.0 < stages.rating_endpoint._wait(5000, 0.0, "seed") <= stages.rating_endpoint.MOST_WAIT_S
 
 
 def test_a_wrong_key_stops_the_run_and_is_nowhere(
@@ -328,12 +377,37 @@ def test_a_missing_model_is_named_with_those_that_are_there(fake: FakeEndpoint) 
 
 
 def test_an_endpoint_without_a_list_of_models_is_asked_all_the_same(fake: FakeEndpoint) -> None:
-    for models in (None, "[]", "<html>"):
+    for models in (None, "[]", "<html>", '{"data": [1]}'):
         fake.models = models
         assert rate(fake, TEXTS[:1]).status == ["ok"]
     fake.script = always(Said(404))
     with pytest.raises(ModelError, match=r"HTTP 404 .*base URL"):
         rate(fake, TEXTS[:1])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"root": "/models/a"}, {"root": "fake-1", "parent": "base"}, {"meta": {"n_params": 135, "size": 9, "n_ctx": 512}}],
+)
+def test_what_an_endpoint_tells_of_its_model_is_in_the_rater_s_name(fake: FakeEndpoint, told: dict[str, Any]) -> None:
+    names = []
+    for more in ({}, {"created": 2, "permission": [{"id": "x"}]}, {"root": "/models/b"}):
+        fake.models = json.dumps({"data": [{"id": "another"}, {"id": "fake-1", "created": 1, **told, **more}]})
+        rater = open_rater(rating(fake))
+        rater.close()
+        names.append(rater.name)
+    assert re.fullmatch("served:fake-1@[0-9a-f]{8}", names[0])
+    assert names[0] == names[1] != names[2]
+
+
+@pytest.mark.parametrize("told", [{"root": "fake-1"}, {"root": None, "parent": None}, {"meta": None}, {"meta": []}])
+def test_an_endpoint_that_tells_no_more_than_a_name_adds_nothing_to_it(
+    fake: FakeEndpoint, told: dict[str, Any]
+) -> None:
+    fake.models = json.dumps({"data": [{"id": "fake-1", "created": 1, **told}]})
+    rater = open_rater(rating(fake))
+    rater.close()
+    assert rater.name == "served:fake-1"
 
 
 def test_no_endpoint_is_an_error_at_once(fake: FakeEndpoint) -> None:
@@ -360,7 +434,7 @@ def test_a_real_model_is_asked(smollm2_url: str, monkeypatch: pytest.MonkeyPatch
     rater = open_rater(Rating(rater="served", model=SMOLLM2, url=smollm2_url, **settings))  # type: ignore[arg-type]
     ratings = rater.rate(["The keeper counted the boats.", ""])
     rater.close()
-    assert rater.name == f"served:{SMOLLM2}"
+    assert re.fullmatch(f"served:{SMOLLM2}@[0-9a-f]{{8}}", rater.name)
     assert ratings.status == ["ok" if guided == "grammar" else "invalid", "empty"]
     prompt_tokens, answer_tokens = ratings.tokens[0]
     assert 130 < prompt_tokens < 250
@@ -405,6 +479,8 @@ def test_a_real_server_refuses_a_wrong_key(smollm2_url: str, monkeypatch: pytest
         ({"url": f"http://user:{SECRET}@host/v1"}, "found a user, a password"),
         ({"url": f"http://host/v1?key={SECRET}"}, "found a user, a password"),
         ({"answers": "s3://bucket/answers"}, "directory on a local disk"),
+        ({"timeout_s": float("nan")}, r"rating\.timeout_s"),
+        ({"timeout_s": float("inf")}, r"rating\.timeout_s"),
         ({"guided": "json"}, "expected one of none, regex, grammar"),
     ],
 )
@@ -446,6 +522,26 @@ def test_invalid_answers_are_kept_and_refusals_are_not(fake: FakeEndpoint, tmp_p
     fake.script, fake.prompts = None, []
     assert rate(fake, TEXTS[:4], answers=str(tmp_path)).status == ["ok", "invalid", "ok", "ok"]
     assert len(fake.prompts) == 1
+
+
+def test_an_answer_that_is_empty_or_broken_off_is_asked_for_again(fake: FakeEndpoint, tmp_path: Path) -> None:
+    said = [Said(answer=" "), Said(answer="A\n3", finish="abort"), Said(answer="A\n3", finish="length")]
+    fake.script = lambda number, prompt, body: next(
+        (one for number, one in enumerate(said) if f"counted {number} boats" in prompt), None
+    )
+    assert rate(fake, TEXTS[:4], answers=str(tmp_path)).status == ["invalid"] * 3 + ["ok"]
+    fake.script, fake.prompts = None, []
+    assert rate(fake, TEXTS[:4], answers=str(tmp_path)).status == ["ok", "ok", "invalid", "ok"]
+    assert len(fake.prompts) == 2
+
+
+def test_answers_of_another_model_of_the_same_name_are_not_taken(fake: FakeEndpoint, tmp_path: Path) -> None:
+    asked = []
+    for root in ("lab/a", "lab/b", "lab/a", None, None):
+        fake.prompts, fake.models = [], json.dumps({"data": [{"id": "fake-1", "root": root}]})
+        assert rate(fake, TEXTS[:3], answers=str(tmp_path)).status == ["ok"] * 3
+        asked.append(len(fake.prompts))
+    assert asked == [3, 3, 0, 3, 0]
 
 
 def test_answers_of_a_batch_that_failed_are_kept(fake: FakeEndpoint, tmp_path: Path) -> None:

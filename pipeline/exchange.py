@@ -6,8 +6,8 @@
 
 Every file is written once, by one task, and recorded, so a killed run goes on where it was. What a stage sees of a part
 is sorted by id, so the sidecars depend on neither the shards' order nor workers nor engine. A task of `solve` holds one
-part, or TASK_BYTES of small ones, about three times over. On disk, the gathered columns and what was added lie once each beside the sidecars,
-uncompressed, until all sidecars are there.
+part, or TASK_BYTES of small ones, about three times over. On disk, the gathered columns and what was added lie once
+beside the sidecars, uncompressed, until all sidecars are there.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -46,7 +46,7 @@ def wordllama_files() -> dict[str, Path]:
     spec = importlib.util.find_spec("wordllama")
     place = Path(next(iter(spec.submodule_search_locations or [""]))) if spec else None
     if place is None:
-        raise ModelError("embed.model: found no package wordllama, expected it; run: pip install 'wordllama>=0.4,<0.5'")
+        raise ModelError("found no package wordllama, expected it; run: pip install 'wordllama>=0.4,<0.5'")
     found = {role: place / name for role, name in WORDLLAMA.items()}
     for path in found.values():
         if not path.is_file():

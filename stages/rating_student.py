@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from stages.embed_static import wordllama_files
 from stages.errors import ModelError
 from stages.model_files import sha256_of
 from stages.rating_card import CARD, REMEDY, WEIGHTS, StudentCard, read_card, read_student, student_directory
 from stages.rating_features import VERSION, parts_of, shown, statistics
 from stages.rating_heads import Answer, Heads
 from stages.rating_protocol import CRITERIA, DOMAINS, is_empty
-from stages.rating_tokens import Embedder, Floats32, Tables, embedding_files, open_embedder, token_statistics
+from stages.rating_tokens import Embedder, Floats32, Tables, open_embedder, token_statistics
 from stages.ratings import EMPTY, OK, Rater, Ratings
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Measured(NamedTuple):
 def files(settings: "Rating") -> Mapping[str, Path]:
     """Weights and card of the student, weights and tokenizer of its embedding. Raises ModelError if one is missing."""
     directory = student_directory(settings.model)
-    return {"student": directory / WEIGHTS, "student card": directory / CARD, **embedding_files()}
+    return {"student": directory / WEIGHTS, "student card": directory / CARD, **wordllama_files()}
 
 
 def open_rater(settings: "Rating") -> Rater:
@@ -54,7 +55,7 @@ def open_student(directory: Path) -> "Student":
         raise ModelError(
             f"{directory / CARD}: found statistics of version {card.features}, expected {VERSION}; {REMEDY}"
         )
-    found = sha256_of(embedding_files()["embedding"])
+    found = sha256_of(wordllama_files()["embedding"])
     if found != card.embedding_sha256:
         raise ModelError(
             f"wordllama: found an embedding with SHA-256 {found}, expected {card.embedding_sha256}, with which "

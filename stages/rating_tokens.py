@@ -5,17 +5,16 @@ importing it. The tables of counts are made by training, on clean text. All sums
 document at a time, so that a document's numbers do not depend on its neighbours, on threads, or on a BLAS library.
 """
 
-import importlib.util
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from stages.embed_static import wordllama_files
 from stages.errors import ModelError
 from stages.rating_numbers import Floats, Numbers, lengths_of, share, spread
 
@@ -37,10 +36,6 @@ _WORD_OPENS = "\u2581"
 _APART = ("<s>", "</s>", "<unk>", _WORD_OPENS)
 """Pieces that hold one of these are encoded alone: beside others, the tokenizer would read them in another way."""
 _REMEMBERED = 200_000
-_FILES = {
-    "embedding": "weights/l2_supercat_256.safetensors",
-    "tokenizer": "tokenizers/l2_supercat_tokenizer_config.json",
-}
 
 Floats32 = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
@@ -60,19 +55,6 @@ class Tables:
     """(VOCABULARY,): log odds of abusive to civil text, in steps of STEP."""
     formal: npt.NDArray[np.int8]
     """(VOCABULARY,): log odds of formal to informal text, in steps of STEP."""
-
-
-def embedding_files() -> dict[str, Path]:
-    """The files of wordllama by role. Raises ModelError if it is not installed, or not with these files."""
-    spec = importlib.util.find_spec("wordllama")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    found = {role: Path(places[0]) / name for role, name in _FILES.items()} if places else {}
-    missing = [str(path) for path in found.values() if not path.is_file()]
-    if missing or not found:
-        what = missing[0] if missing else "no package wordllama"
-        raise ModelError(f"rating: found {what if not missing else 'no ' + what}, expected wordllama 0.4 with its "
-                         "256-d weights; run: pip install 'wordllama>=0.4'")  # fmt: skip
-    return found
 
 
 class Embedder:
@@ -126,7 +108,7 @@ def open_embedder() -> Embedder:
     from safetensors.numpy import load_file
     from tokenizers import Tokenizer
 
-    files = embedding_files()
+    files = wordllama_files()
     tokenizer = Tokenizer.from_file(str(files["tokenizer"]))
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -9,13 +9,14 @@ import numpy as np
 
 from pipeline.training.rater_examples import Example
 from pipeline.training.rater_fit import Fitting, Inputs, fit
+from stages.embed_static import wordllama_files
 from stages.model_files import sha256_of
 from stages.rating_card import CARD, WEIGHTS, Kind, StudentCard, card_json, student_bytes
 from stages.rating_features import VERSION
 from stages.rating_heads import Heads
 from stages.rating_protocol import CRITERIA, DOMAINS
 from stages.rating_student import measured, statistic_names
-from stages.rating_tokens import Embedder, Tables, embedding_files
+from stages.rating_tokens import Embedder, Tables
 
 PROXIES = {
     "knowledge_novelty": ("semantic_density", "professionalism", "overall_score"),
@@ -36,8 +37,8 @@ def measure(examples: Sequence[Example], embedder: Embedder, tables: Tables) -> 
     )
 
 
-def rows_of(data: Inputs, chosen: np.ndarray) -> Inputs:
-    """Some rows; `chosen` is a mask or places."""
+def rows_of(data: Inputs, chosen: np.ndarray | slice) -> Inputs:
+    """Some rows; `chosen` is a mask, places, or a part."""
     return Inputs(
         data.statistics[chosen],
         data.embeddings[chosen],
@@ -103,7 +104,7 @@ def write_student(  # noqa: PLR0913 - what a card needs
         documents=dict(sorted(counts.items())),
         sha256=hashlib.sha256(found).hexdigest(),
         bytes=len(found),
-        embedding_sha256=sha256_of(embedding_files()["embedding"]),
+        embedding_sha256=sha256_of(wordllama_files()["embedding"]),
         licence=licence,
         command=command,
         teacher=teacher,

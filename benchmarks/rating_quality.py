@@ -11,7 +11,6 @@ import ast
 import json
 import random
 from collections.abc import Callable, Iterable
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from corpus import data_directory
 from rating_sets import domain_table, ladders, read
 
 from pipeline.calibration import auc
-from pipeline.training.agreement import spearman
+from pipeline.training.agreement import level_order, spearman
 from stages.rating_card import DEFAULT
 from stages.rating_protocol import CRITERIA
 from stages.rating_student import Student, measured, open_student
@@ -83,12 +82,12 @@ def damage(student: Student, data: Path, count: int) -> Figures:
         for criterion, documents in found.items():
             column = CRITERIA.index(criterion)
             scores = means(student, [text for texts in documents for text in texts])[:, column].reshape(-1, 5)
-            right = np.mean([_order(scores[:, a], scores[:, b]) for a, b in combinations(range(5), 2)], axis=0)
+            right = level_order(scores)
             table[f"{source}, {criterion}"] = interval(lambda rows, r=right: float(r[rows].mean()), len(right))
     return {**table, "mean": float(np.mean([value[0] for value in table.values()]))}
 
 
-def _order(better: np.ndarray, worse: np.ndarray) -> np.ndarray:
+def in_order(better: np.ndarray, worse: np.ndarray) -> np.ndarray:
     return (better > worse) + 0.5 * (better == worse)
 
 
@@ -101,15 +100,15 @@ def keep(student: Student, data: Path) -> Figures:
     found, length = means(student, texts), np.log([len(text) for text in texts])
     scores = {name: found[:, place] for place, name in enumerate(CRITERIA)}
     scores |= {"document length": length, **_classifiers(student, texts, kept)}
-    table = {name: interval(_auc(values, kept), len(kept)) for name, values in scores.items()}
-    whole = _auc(scores["overall_score"], kept)
-    plain = _auc(length, kept)
+    table = {name: interval(auc_of(values, kept), len(kept)) for name, values in scores.items()}
+    whole = auc_of(scores["overall_score"], kept)
+    plain = auc_of(length, kept)
     table["overall_score minus length"] = interval(lambda rows: whole(rows) - plain(rows), len(kept))
-    table["overall_score, judges agree"] = interval(_auc(found[agreed, OVERALL], kept[agreed]), int(agreed.sum()))
+    table["overall_score, judges agree"] = interval(auc_of(found[agreed, OVERALL], kept[agreed]), int(agreed.sum()))
     return table
 
 
-def _auc(values: np.ndarray, kept: np.ndarray) -> Callable[[np.ndarray], float]:
+def auc_of(values: np.ndarray, kept: np.ndarray) -> Callable[[np.ndarray], float]:
     def measure(rows: np.ndarray) -> float:
         return float(auc(values[rows][kept[rows]], values[rows][~kept[rows]]))
 
@@ -144,7 +143,7 @@ def learners(student: Student, data: Path) -> Figures:
         other = [text.strip() for text in found if text.strip() != row["text"].strip()]
         pairs += [(row["text"], other[0])] if other else []
     before, after = (means(student, [pair[side] for pair in pairs]) for side in (0, 1))
-    right = {name: _order(after[:, place], before[:, place]) for place, name in enumerate(CRITERIA)}
+    right = {name: in_order(after[:, place], before[:, place]) for place, name in enumerate(CRITERIA)}
     chosen = ("accuracy", "overall_score", "grammatical_diversity")
     table = {name: interval(lambda rows, r=right[name]: float(r[rows].mean()), len(pairs)) for name in chosen}
     return {"pairs": len(pairs), **table}
@@ -157,7 +156,7 @@ def levels(student: Student, data: Path) -> Figures:
         by_article.setdefault(row["group"], {})[row["label"]] = row["text"]
     whole = [found for found in by_article.values() if {"ele", "adv"} <= set(found)]
     easy, hard = (means(student, [found[level] for found in whole]) for level in ("ele", "adv"))
-    right = {name: _order(hard[:, place], easy[:, place]) for place, name in enumerate(CRITERIA)}
+    right = {name: in_order(hard[:, place], easy[:, place]) for place, name in enumerate(CRITERIA)}
     return {name: interval(lambda rows, r=r: float(r[rows].mean()), len(whole)) for name, r in right.items()}
 
 
@@ -173,7 +172,7 @@ def main_text(student: Student, data: Path) -> Figures:
     """Share of web pages whose main text is rated above the whole page."""
     rows = [row for row in read(data, "web/article_extraction_wet_and_main") if row.get("main_text")]
     page, main_part = (means(student, [row[name] for row in rows]) for name in ("text", "main_text"))
-    right = _order(main_part[:, OVERALL], page[:, OVERALL])
+    right = in_order(main_part[:, OVERALL], page[:, OVERALL])
     return {"overall_score": interval(lambda r: float(right[r].mean()), len(right))}
 
 

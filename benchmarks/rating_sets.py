@@ -15,8 +15,8 @@ sys.path.insert(0, str(JOBS))
 
 import rater_sources as sources  # noqa: E402
 
-from pipeline.training.damage import LEVELS, REACHED, cut, damaged  # noqa: E402
-from pipeline.training.rater_examples import passage  # noqa: E402
+from pipeline.training.damage import REACHED  # noqa: E402
+from pipeline.training.rater_examples import ladder  # noqa: E402
 from stages.rating_protocol import DOMAINS  # noqa: E402
 from stages.rating_student import Student  # noqa: E402
 
@@ -40,18 +40,7 @@ def ladders(data: Path, count: int, seed: int) -> dict[str, dict[str, list[list[
     stock = sources.stock_of(
         [found for name in ("books", "wiki") for found in sources.halves(clean[name])[0]], seed + 1
     )
-    return {name: {c: _ladder(found, c, count, seed, stock) for c in REACHED} for name, found in texts.items()}
-
-
-def _ladder(texts: list[str], criterion: str, count: int, seed: int, stock: Any) -> list[list[str]]:
-    chance = random.Random(f"{seed} {criterion}")
-    found: list[list[str]] = []
-    for text in chance.sample(texts, len(texts)):
-        part = passage(text, chance)
-        part = part if len(cut(part)[0]) >= 8 else text[:3000]
-        if len(cut(part)[0]) >= 8 and len(found) < count:
-            found.append([damaged(part, criterion, level, chance, stock) for level in range(LEVELS)])
-    return found
+    return {name: {c: ladder(found, c, count, seed, stock) for c in REACHED} for name, found in texts.items()}
 
 
 def domain_table(student: Student, data: Path, seed: int, count: int = 1200) -> dict[str, Any]:

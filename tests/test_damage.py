@@ -9,7 +9,7 @@ import pytest
 from pipeline.training.damage import LEVELS, REACHED, Stock, cut, damaged
 from pipeline.training.damage_words import FILLER, FOREIGN
 from pipeline.training.pages import page, worth
-from pipeline.training.rater_examples import Clean, damage_examples, labels_of
+from pipeline.training.rater_examples import Clean, damage_examples, labels_of, ladder
 from stages.rating_protocol import CRITERIA
 
 NOUNS = ["miller", "river", "wheel", "winter", "garden", "baker", "window", "letter", "harbour", "engine", "teacher",
@@ -94,3 +94,10 @@ def test_examples_are_the_same_for_the_same_seed() -> None:
     assert [example.text for example in first] == [example.text for example in again]
     assert len(first) == 2 * (6 + 3)
     assert all(example.source == "tales" for example in first)
+
+
+def test_a_ladder_has_five_levels_of_each_long_text() -> None:
+    found = ladder([TEXT, "One sentence. Another one."], "originality", 5, 3, STOCK)
+    assert [len(set(levels)) for levels in found] == [LEVELS]
+    assert found[0][0] in TEXT
+    assert found == ladder([TEXT, "One sentence. Another one."], "originality", 5, 3, STOCK)

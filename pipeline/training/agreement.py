@@ -1,5 +1,6 @@
 """How well a rater agrees with labels: pure functions on arrays, and one table of figures for each criterion."""
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,16 @@ def reliability(labels: Floats, expected: Floats) -> list[dict[str, float]]:
                 "documents": int(chosen.sum()),
             })  # fmt: skip
     return found
+
+
+def level_order(scores: Floats) -> Floats:
+    """Of each document: share of pairs of its levels (columns, best first) in the right order, ties counting half.
+
+    >>> level_order(np.array([[5.0, 4.0, 3.0], [5.0, 5.0, 6.0]])).tolist()
+    [1.0, 0.16666666666666666]
+    """
+    pairs = list(combinations(scores.T, 2))
+    return np.asarray(np.mean([(better > worse) + 0.5 * (better == worse) for better, worse in pairs], axis=0))
 
 
 def criterion_figures(labels: Floats, scores: Whole, expected: Floats) -> dict[str, Any]:

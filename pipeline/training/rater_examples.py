@@ -36,6 +36,8 @@ UNHARMED: dict[str, tuple[str, ...]] = {
 _ALSO = 0.4
 """Weight of the label of a criterion that damage left as it was."""
 _SHORTEST, _LONGEST = 60, 9_000
+_LADDER = 8
+"""Sentences that a text needs for every level to differ."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,18 @@ def chatty_examples(casual: Sequence[str], count: int, seed: int) -> Iterator[Ex
         labels = np.full(len(CRITERIA), np.nan)
         labels[CRITERIA.index("professionalism")] = labels[CRITERIA.index("overall_score")] = 1
         yield Example(chance.choice((" ", "\n")).join(lines), labels, source="casual")
+
+
+def ladder(texts: Sequence[str], criterion: str, count: int, seed: int, stock: Stock) -> list[list[str]]:
+    """Passages of so many of the texts, of 8 sentences or more, each in its five levels of damage, best first."""
+    chance = random.Random(f"{seed} {criterion}")
+    found: list[list[str]] = []
+    for text in chance.sample(texts, len(texts)):
+        part = passage(text, chance)
+        part = part if len(cut(part)[0]) >= _LADDER else text[:3000]
+        if len(cut(part)[0]) >= _LADDER and len(found) < count:
+            found.append([damaged(part, criterion, level, chance, stock) for level in range(LEVELS)])
+    return found
 
 
 def labels_of(levels: dict[str, int], reached: Sequence[str] = REACHED) -> tuple[Floats, Floats]:

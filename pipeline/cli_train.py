@@ -44,7 +44,7 @@ def perplexity(  # noqa: PLR0913, PLR0917 - one argument for each option
     temp: Annotated[str, typer.Option(help="Directory for temporary files")] = "",
 ) -> None:
     """Train an n-gram model for the stage `perplexity` on documents of one kind."""
-    from pipeline.config import build
+    from pipeline.sections import build
     from pipeline.training.perplexity import train
     from pipeline.training.settings import PerplexityTraining
 
@@ -91,7 +91,7 @@ def rater(  # noqa: PLR0913, PLR0917 - one argument for each option
     seed: Annotated[int, typer.Option(help="The same seed and input give the same weights")] = 20250219,
 ) -> None:
     """Train a student rater on labels of any teacher, or on graded damage of clean text."""
-    from pipeline.config import build
+    from pipeline.sections import build
     from pipeline.training.rater_job import REPORT, train
     from pipeline.training.rater_settings import RaterTraining
 

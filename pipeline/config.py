@@ -1,18 +1,16 @@
 """The configuration of a run: one YAML file, each section a frozen dataclass, strict about keys and types."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import stages
 from pipeline.formats import FORMATS, FieldNames
-from pipeline.yaml_files import parse_value, read_yaml
+from pipeline.sections import build, check_keys, shown
+from pipeline.yaml_files import parse_value, read_yaml, redacted
 from stages.contract import Stage, setting
 from stages.errors import ConfigError
-
-Section = TypeVar("Section")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +83,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), limit: int = 0)
 
 def build_config(raw: dict[str, Any]) -> RunConfig:
     """The configuration of plain YAML values. Raises ConfigError."""
-    _known("", raw, TOP_LEVEL)
+    check_keys("", raw, TOP_LEVEL)
     for key in ("input", "output"):
         if key not in raw:
             raise ConfigError(f"the configuration has no '{key}': add it (see configs/quickstart.yaml)")
@@ -96,30 +94,6 @@ def build_config(raw: dict[str, Any]) -> RunConfig:
         shards=build(ShardsConfig, raw.get("shards"), "shards"),
         seed=_integer("seed", raw.get("seed", 0)),
     )
-
-
-def build(section: type[Section], values: Any, where: str) -> Section:
-    """One dataclass of the mapping `values` (None: all defaults). Raises ConfigError naming the key below `where`."""
-    import pydantic
-
-    values = {} if values is None else values
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where}: found {values!r}, expected a mapping of settings")
-    fields = dataclasses.fields(cast(Any, section))
-    _known(where, values, [f.name for f in fields])
-    for f in fields:
-        if f.type in (int, float) and isinstance(found := values.get(f.name), bool):
-            raise ConfigError(f"{where}.{f.name}: found {found}, expected a number{_yaml_hint(found)}")
-    try:
-        return pydantic.TypeAdapter(section).validate_python(values)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        if isinstance(own := first.get("ctx", {}).get("error"), ConfigError):
-            raise own from None
-        key = ".".join(str(part) for part in (where, *first["loc"]))
-        raise ConfigError(
-            f"{key}: found {first['input']!r}; {_plainly(first['msg'])}{_yaml_hint(first['input'])}"
-        ) from error
 
 
 def as_plain(config: RunConfig) -> dict[str, Any]:
@@ -163,7 +137,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _stage_list(raw: dict[str, Any]) -> list[Any]:
     found = raw.get("stages") or []
     if not isinstance(found, list):
-        raise ConfigError(f"stages: found {found!r}, expected a list, such as '- language: {{min_score: 0.5}}'")
+        raise ConfigError(f"stages: found {shown(found)}, expected a list, such as '- language: {{min_score: 0.5}}'")
     return found
 
 
@@ -173,23 +147,39 @@ def _stage(index: int, entry: Any) -> Stage:
     if isinstance(entry, str):
         entry = {entry: None}
     if not isinstance(entry, dict) or len(entry) != 1:
-        raise ConfigError(f"{where}: found {entry!r}, expected one stage name with its settings")
+        raise ConfigError(f"{where}: found {shown(entry)}, expected one stage name with its settings")
     ((name, values),) = entry.items()
     return build(stages.stage_class(str(name)), values, f"{where}.{name}")
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise ConfigError(f"--set {override}: expected key=value, such as language.min_score=0.8")
-    path = _absolute(raw, key.strip().split("."))
-    target: Any = raw
+    _assign(raw, _absolute(raw, _key_of(override).split(".")), override)
+
+
+def stage_values(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings of a stage alone, by overrides such as `key=value`, `stage.key=value` or `weights.accuracy=1`."""
+    values: dict[str, Any] = {}
+    for override in overrides:
+        _assign(values, _key_of(override).removeprefix(f"{name}.").split("."), override)
+    return values
+
+
+def _assign(values: dict[str, Any], path: Sequence[Any], override: str) -> None:
+    """Set the value of an override at a path of keys. Raises ConfigError if there is no such place."""
+    target: Any = values
     try:
         for part in path[:-1]:
             target = target.setdefault(part, {}) if isinstance(target, dict) else target[part]
-        target[path[-1]] = parse_value(override, text)
+        target[path[-1]] = parse_value(override, override.partition("=")[2])
     except TypeError as error:
-        raise ConfigError(f"--set {override}: {error}") from error
+        raise ConfigError(redacted(f"--set {override}: {error}")) from error
+
+
+def _key_of(override: str) -> str:
+    key, equals, _ = override.partition("=")
+    if not equals:
+        raise ConfigError(redacted(f"--set {override}: expected key=value, such as language.min_score=0.8"))
+    return key.strip()
 
 
 def _absolute(raw: dict[str, Any], path: list[str]) -> list[Any]:
@@ -204,26 +194,6 @@ def _absolute(raw: dict[str, Any], path: list[str]) -> list[Any]:
     raise ConfigError(f"--set {'.'.join(path)}: '{path[0]}' is neither a section nor a stage of this configuration")
 
 
-def _known(where: str, values: dict[str, Any], names: Sequence[str]) -> None:
-    for key in values:
-        if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else "."
-            full = f"{where}.{key}" if where else str(key)
-            raise ConfigError(f"{full}: no such key{hint} Known: {', '.join(names)}")
-
-
-def _plainly(message: str) -> str:
-    """Pydantic's message in the words of YAML."""
-    return message.replace("Input should be a valid tuple", "expected a list, such as [one, two]").replace(
-        "Input should be", "expected"
-    )
-
-
-def _yaml_hint(value: object) -> str:
-    return " (YAML reads bare no, yes, on and off as booleans: quote them)" if isinstance(value, bool) else ""
-
-
 def _positive(key: str, value: float) -> None:
     if not 1e-6 <= value < float("inf"):
         raise ConfigError(f"{key}: found {value}, expected a number of at least 0.000001 (one byte)")
@@ -231,11 +201,11 @@ def _positive(key: str, value: float) -> None:
 
 def _string(key: str, value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise ConfigError(f"{key}: found {value!r}, expected a path or URL")
+        raise ConfigError(f"{key}: found {shown(value)}, expected a path or URL")
     return value
 
 
 def _integer(key: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(f"{key}: found {value!r}, expected a whole number")
+        raise ConfigError(f"{key}: found {shown(value)}, expected a whole number")
     return value

@@ -126,16 +126,42 @@ def _stage_facts(stage: Stage, upstream: str, seed: int) -> dict[str, object]:
         **({"seed": seed} if has_survey(stage) else {}),
         "name": stage.name,
         "version": stage.version,
+        "models": {role: checksum(path) for role, path in stage.models().items()},
         "libraries": _versions(stage.libraries),
         "settings": values_of(stage, filter=False),
-        "models": {role: checksum(path) for role, path in stage.models().items()},
         "upstream": upstream,
     }
 
 
 def _versions(libraries: Iterable[str]) -> dict[str, str]:
     """Versions of the libraries that decide a step's content; a step never mixes what two versions said."""
-    return {name: importlib.metadata.version(name) for name in sorted(set(libraries))}
+    versions = {}
+    for name in sorted(set(libraries)):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            raise ConfigError(f"the package {name} is needed, and is not installed: pip install {name}") from None
+    return versions
+
+
+def check_columns(stage: Stage, where: str) -> None:
+    """Raise ConfigError for a survey or group stage that reads what documents say.
+
+    What it reads may get into its state, which is written down and shown; and a text is too large to gather.
+    """
+    said = [name for name in ("text", "metadata") if name in stage.reads]
+    if has_survey(stage) and said:
+        kind = "group" if is_group(stage) else "survey"
+        raise ConfigError(
+            f"{where}: a {kind} stage cannot read '{said[0]}', which is too large to gather, and is never to be shown: "
+            "choose another column, or mend its `reads`"
+        )
+
+
+def remedy(stage: Stage, column: str) -> str:
+    """What to do about a column that is not there, as the stage says it."""
+    remedies: Mapping[str, str] = getattr(stage, "remedies", {})
+    return remedies.get(column, "run a stage before it that adds it")
 
 
 def _check_chain(stages: tuple[Stage, ...]) -> None:
@@ -147,13 +173,10 @@ def _check_chain(stages: tuple[Stage, ...]) -> None:
     for index, stage in enumerate(stages):
         where = f"stages[{index}].{stage.name}"
         given = known | set(PROVENANCE.names) if has_survey(stage) else known
-        if is_group(stage) and "text" in stage.reads:
-            raise ConfigError(
-                f"{where}: a group stage cannot read 'text', which is too large to gather: mend its `reads`"
-            )
+        check_columns(stage, where)
         if missing := [name for name in stage.reads if name not in given]:
             raise ConfigError(
-                f"{where}: needs the column '{missing[0]}', which no stage before it adds: chain one that does"
+                f"{where}: needs the column '{missing[0]}', which no stage before it adds: {remedy(stage, missing[0])}"
             )
         if taken := [name for name in stage.adds.names if name in known | ours]:
             raise ConfigError(f"{where}: adds the column '{taken[0]}', which is taken: chain each stage once")

@@ -1,7 +1,7 @@
 """One stage alone on a sample file: every row comes back, with what the stage adds and what it would decide."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, cast
@@ -11,16 +11,18 @@ import pyarrow.compute as pc
 from rich.console import Console
 
 import stages
-from pipeline.config import InputConfig, build
+from pipeline.config import InputConfig, stage_values
 from pipeline.documents_of import MB, documents_of
 from pipeline.formats import BadRecord
 from pipeline.listing import list_inputs
 from pipeline.parts import one_batch, placed, solved
+from pipeline.plan import check_columns, remedy
 from pipeline.reading import as_batch
+from pipeline.sections import build
 from pipeline.shards import ShardWriter
 from pipeline.showing import short, start_of, table, visible
 from pipeline.storage import Store
-from pipeline.yaml_files import parse_value
+from pipeline.surveys import MOST_ROUNDS
 from stages.contract import (
     Annotate,
     BatchStage,
@@ -36,7 +38,7 @@ from stages.contract import (
     has_survey,
     is_group,
 )
-from stages.errors import ConfigError, NothingRead
+from stages.errors import ConfigError, EngineError, InputError, NothingRead
 
 _ROWS = 256
 _PARTIALS = 64
@@ -64,7 +66,7 @@ def run_stage(console: Console, request: StageRequest) -> None:
 
     Raises ConfigError, InputError (NothingRead) and ModelError.
     """
-    stage = build(stages.stage_class(request.name), _settings(request.name, request.overrides), request.name)
+    stage = build(stages.stage_class(request.name), stage_values(request.name, request.overrides), request.name)
     _check_output(request)
     bad: list[BadRecord] = []
     annotate, summary = _opened(stage, request)
@@ -89,9 +91,12 @@ def _opened(stage: Stage, request: StageRequest) -> tuple[Annotate, Summary | No
     """The stage's function; a survey's after its rounds over the documents (seed 0), with what they found."""
     if not has_survey(stage):
         return cast(BatchStage, stage).open(), None
-    state = stage.begin(0)
+    check_columns(stage, stage.name)
+    state, rounds = stage.begin(0), 0
     while not stage.finished(state):
-        state = stage.reduce(state, _partial(stage, state, request))
+        if rounds == MOST_ROUNDS:
+            raise EngineError(f"stage '{stage.name}' is not done after {rounds} rounds: its survey must converge")
+        state, rounds = stage.reduce(state, _partial(stage, state, request)), rounds + 1
     annotate = _by_parts(stage, state, request) if is_group(stage) else cast(SurveyStage, stage).open_with(state)
     return annotate, stage.summary(state)
 
@@ -175,17 +180,6 @@ def _consume(stage: Stage, output: str, batches: Iterable[pa.RecordBatch]) -> tu
     return count, kept
 
 
-def _settings(name: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """`key=value` or `stage.key=value`."""
-    values: dict[str, Any] = {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {override}: expected key=value")
-        values[key.strip().removeprefix(f"{name}.")] = parse_value(override, text)
-    return values
-
-
 def _batches(stage: Stage, paths: list[str], limit: int, bad: list[BadRecord]) -> Iterator[pa.RecordBatch]:
     config = InputConfig(paths=tuple(paths))
     documents = islice(documents_of(config, bad.append), limit or None)
@@ -197,12 +191,23 @@ def _with_read_columns(stage: Stage, batch: pa.RecordBatch, fields: list[dict[st
     """Columns of earlier stages that this one reads come from the input file itself."""
     for name in stage.reads:
         if name not in batch.schema.names:
-            if name not in fields[0]:
+            if not any(name in row for row in fields):
                 raise ConfigError(
-                    f"stage '{stage.name}' reads the column '{name}', which the input lacks: run its stage first"
+                    f"stage '{stage.name}' reads the column '{name}', which the input lacks: {remedy(stage, name)}"
                 )
-            batch = batch.append_column(name, pa.array([row.get(name) for row in fields]))
+            batch = batch.append_column(name, _column(name, [row.get(name) for row in fields]))
     return batch
+
+
+def _column(name: str, values: list[object]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        kinds = ", ".join(sorted({type(value).__name__ for value in values if value is not None}))
+        raise InputError(
+            f"the field '{name}' holds values that make no column ({kinds}), expected one type in all documents, and "
+            "whole numbers of 64 bits: mend the input"
+        ) from None
 
 
 def _start(row: dict[str, Any], with_text: bool) -> str:

@@ -6,7 +6,7 @@ on the documents and the seed alone, and no process sees all documents: see `sta
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,6 +49,11 @@ def _least(criterion: str) -> Any:
     return setting(0, f"documents whose {criterion} is rated lower are no candidates (0: none)")
 
 
+def _told(made: Any, expected: str) -> Any:
+    """A setting whose message for a value of another type says what was expected."""
+    return field(default=made.default, metadata={**made.metadata, "expected": expected})
+
+
 @dataclass(frozen=True)
 class Select:
     """Documents by score until a token budget is met, in each stratum.
@@ -67,7 +72,10 @@ class Select:
     temperature: float = setting(2.0, "sample: documents are drawn by score / temperature + Gumbel noise")
     weights: Mapping[str, float] = setting(Frozen(overall_score=1.0), "criterion -> weight in the score")
     strata: tuple[str, ...] = setting(("source",), "columns (two at most) whose values have budgets of their own")
-    shares: str | Mapping[str, float] = setting("proportional", "of the strata: proportional, equal, or name -> share")
+    shares: str | Mapping[str, float] = _told(
+        setting("proportional", "of the strata: proportional, equal, or name -> share"),
+        "proportional, equal, or a mapping such as {law: 0.3}",
+    )
     shortfall: str = setting("keep", "what a stratum lacks: keep (stays unmet) or redistribute (to the others)")
     max_copies: int = setting(1, "a stratum that lacks tokens may repeat each document so often (1: never)")
     tokens_from: str = setting("bytes", "bytes (UTF-8 bytes / bytes_per_token), or an integer column")

@@ -12,6 +12,10 @@ from stages.select_rows import NO_VALUE
 if TYPE_CHECKING:
     from stages.select import Select
 
+MOST_BUDGET = 2**62 - 1
+MOST_WEIGHT = 1e6
+OWN_WORDS = ("text", "metadata", "id")
+"""Columns of documents' own words, which are never names of strata: a stratum's name is written down."""
 METHODS = ("top_k", "sample")
 SHARES = ("proportional", "equal")
 
@@ -23,12 +27,18 @@ def check(stage: "Select") -> None:
     for name in stage.weights:
         _one_of("weights", name, CRITERIA)
     for name, fits, expected in (
-        ("tokens", 0 <= stage.tokens < 2**62, "0 or more"),
+        ("tokens", 0 <= stage.tokens <= MOST_BUDGET, f"0 to {MOST_BUDGET:,}"),
         ("temperature", 1e-6 <= stage.temperature <= 1e6, "0.000001 to 1000000"),
         ("bytes_per_token", 0.01 <= stage.bytes_per_token <= 1e6, "0.01 to 1000000"),
         ("max_copies", 1 <= stage.max_copies <= 1000, "1 to 1000"),
-        ("weights", _finite(stage.weights) and any(stage.weights.values()), "finite numbers, not all of them 0"),
+        ("weights", _usable(stage.weights), "finite numbers of at most a million, not all of them 0"),
         ("strata", len(set(stage.strata)) == len(stage.strata) <= 2, "at most two different columns, such as [source]"),
+        (
+            "strata",
+            not set(stage.strata) & set(OWN_WORDS),
+            f"none of {', '.join(OWN_WORDS)}: such as [source]",
+        ),
+        ("tokens_from", stage.tokens_from not in ("", *OWN_WORDS), "bytes, or the name of an integer column"),
         *((f"min_{name}", 0 <= least <= 5, "0 to 5") for name, least in stage.minimums.items()),
     ):
         if not fits:
@@ -55,6 +65,10 @@ def check_names(shares: Mapping[str, float], found: list[str], columns: tuple[st
 
 def _finite(values: Mapping[str, float]) -> bool:
     return all(math.isfinite(value) for value in values.values())
+
+
+def _usable(weights: Mapping[str, float]) -> bool:
+    return all(abs(weight) <= MOST_WEIGHT for weight in weights.values()) and any(weights.values())
 
 
 def _whole(shares: Mapping[str, float]) -> bool:

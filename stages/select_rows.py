@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from stages.errors import ConfigError
+from stages.errors import ConfigError, InputError
 from stages.rating_protocol import CRITERIA
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ NO_VALUE = "(none)"
 ALL = "all"
 """The only stratum if there are none."""
 REASONS = ("", *(f"min_{name}" for name in CRITERIA), "unrated")
+MOST_TOKENS = 2**40
+"""Of one document: sums of a few million of them are whole numbers of 64 bits still."""
 _SIGN = np.uint64(1 << 63)
 
 
@@ -65,8 +67,9 @@ class Rows:
 
 
 def rows_of(settings: "Select", batch: pa.RecordBatch, seed: int) -> Rows:
-    """What selection knows of a batch. Raises ConfigError for a token column that holds no counts."""
-    names, stratum = _strata(batch, settings.strata)
+    """What selection knows of a batch. Raises ConfigError for a token column that holds no counts, and
+    InputError for values of another kind."""
+    names, stratum = strata_of(batch, settings.strata)
     hashes, score = id_hashes(batch.column("id").to_pylist(), seed), _score(batch, settings)
     return Rows(
         names=names,
@@ -123,10 +126,11 @@ def logarithm(values: np.ndarray) -> np.ndarray:
     return np.asarray((exponent - low) * math.log(2.0) + 2.0 * ratio * total)
 
 
-def _strata(batch: pa.RecordBatch, columns: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
+def strata_of(batch: pa.RecordBatch, columns: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
+    """The values of the columns that occur, sorted, as one name each, and which of them each row has, int64."""
     if not columns:
         return [ALL] if batch.num_rows else [], np.zeros(batch.num_rows, np.int64)
-    values = [pc.fill_null(batch.column(name).cast(pa.string()), NO_VALUE) for name in columns]
+    values = [pc.fill_null(_names(batch, name), NO_VALUE) for name in columns]
     if len(values) > 1:  # "a | b" stands for one pair only
         values = [pc.replace_substring(pc.replace_substring(v, "\\", "\\\\"), "|", "\\|") for v in values]
         values = [pc.binary_join_element_wise(*values, " | ")]
@@ -138,6 +142,23 @@ def _strata(batch: pa.RecordBatch, columns: tuple[str, ...]) -> tuple[list[str],
     return [found[index] for index in order], rank[encoded.indices.to_numpy()]
 
 
+def _names(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """The values of a column as names of strata."""
+    column = batch.column(name)
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowException:
+        raise InputError(
+            f"select.strata: the column '{name}' ({_kind(column)}) holds values that are no names, expected text or "
+            "numbers: choose another column"
+        ) from None
+
+
+def _kind(column: pa.Array) -> str:
+    """A type in few words: that of a struct would name its fields."""
+    return str(column.type)[:40]
+
+
 def _tokens(batch: pa.RecordBatch, settings: "Select") -> np.ndarray:
     if settings.tokens_from == "bytes":
         return np.asarray(np.ceil(batch.column("text_bytes").to_numpy() / settings.bytes_per_token), np.int64)
@@ -145,8 +166,8 @@ def _tokens(batch: pa.RecordBatch, settings: "Select") -> np.ndarray:
     counts = _counts(column)
     if counts is None:
         raise ConfigError(
-            f"select.tokens_from: the column '{settings.tokens_from}' ({column.type}) must hold an integer of 0 or "
-            "more for each document, found others or nulls: use bytes, or another column"
+            f"select.tokens_from: the column '{settings.tokens_from}' ({_kind(column)}) must hold an integer of 0 "
+            f"to {MOST_TOKENS:,} for each document, found others or nulls: use bytes, or another column"
         )
     return counts
 
@@ -154,8 +175,8 @@ def _tokens(batch: pa.RecordBatch, settings: "Select") -> np.ndarray:
 def _counts(column: pa.Array) -> np.ndarray | None:
     if column.null_count or not pa.types.is_integer(column.type):
         return None
-    counts = column.cast(pa.int64()).to_numpy()
-    return np.asarray(counts) if (counts >= 0).all() else None
+    counts = column.to_numpy()
+    return counts.astype(np.int64) if ((counts >= 0) & (counts <= MOST_TOKENS)).all() else None
 
 
 def _score(batch: pa.RecordBatch, settings: "Select") -> np.ndarray:
@@ -185,5 +206,11 @@ def _reasons(batch: pa.RecordBatch, settings: "Select", score: np.ndarray) -> np
 
 
 def _floats(batch: pa.RecordBatch, name: str) -> np.ndarray:
-    column = pc.fill_null(batch.column(name).cast(pa.float64()), math.nan)
-    return np.asarray(column.to_numpy(zero_copy_only=False))
+    column = batch.column(name)
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        raise InputError(
+            f"select: the column '{name}' ({_kind(column)}) must hold ratings as numbers: rate the documents again "
+            "with the stage rating, or mend the column"
+        )
+    return np.asarray(pc.fill_null(column.cast(pa.float64(), safe=False), math.nan).to_numpy(zero_copy_only=False))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.errors import ConfigError
+from stages.errors import ConfigError, InputError
 from stages.select_rows import FIRST, LAST, PLACE, Rows
 
 SAMPLE = 1 << 15
@@ -144,15 +144,18 @@ def after_sample(strata: Strata, partial: Partial) -> Strata:
 
 
 def after_count(strata: Strata, partial: Partial) -> Strata:
-    """The strata after a round that counted: each gap is now the one in which the budget runs out."""
-    cells, begin, known = np.asarray(partial.cells), 0, dict(strata)
+    """The strata after a round that counted: each gap is now the one in which the budget runs out.
+
+    Raises InputError if every gap is as it was: the same round would come again and again.
+    """
+    cells, begin, known, moved = np.asarray(partial.cells), 0, dict(strata), False
     for name, splitters in _splitters(strata):
         size = len(splitters)
         documents, tokens = cells[begin : begin + size].T
         better = tokens[::-1].cumsum()[::-1]  # tokens in a cell and in those above it
         border = int(np.flatnonzero(better > strata[name].rest)[-1])
         high = bytes(splitters[border + 1]).ljust(24, b"\0") if border + 1 < size else LAST
-        known[name] = replace(
+        found = replace(
             strata[name],
             low=bytes(splitters[border]).ljust(24, b"\0").hex(),
             high=high.hex(),
@@ -160,7 +163,14 @@ def after_count(strata: Strata, partial: Partial) -> Strata:
             inside=int(documents[border]),
             splitters="",
         )
+        moved |= (found.low, found.high) != (strata[name].low, strata[name].high)
+        known[name] = found
         begin += size
+    if not moved:
+        raise InputError(
+            f"select: more than {SAMPLE:,} documents of one stratum have one id, expected an id for each: mend the "
+            "field of the id, or leave it out"
+        )
     return known
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stages
-from pipeline.config import InputConfig, as_plain, build, build_config, load_config
+from pipeline.config import InputConfig, as_plain, build_config, load_config, stage_values
+from pipeline.sections import build
 from stages.errors import ConfigError
 from tests.tiny import Length
 
@@ -145,6 +146,52 @@ def test_the_last_override_counts_and_values_are_yaml(path: Path) -> None:
 def test_a_wrong_override_is_refused(path: Path, override: str) -> None:
     with pytest.raises(ConfigError):
         load_config(path, [override])
+
+
+def test_overrides_of_a_stage_alone_reach_into_mappings() -> None:
+    found = stage_values("select", ["tokens=5", "select.weights.accuracy=1", "weights.coherence=2", "shares=equal"])
+    assert found == {"tokens": 5, "weights": {"accuracy": 1, "coherence": 2}, "shares": "equal"}
+    for wrong in ("tokens", "weights={[a]: 1}", "weights={a: 1, a: 2}", "weights=["):
+        with pytest.raises(ConfigError, match=r"--set "):
+            stage_values("select", [wrong])
+    with pytest.raises(ConfigError, match=r"--set shares\.law=1"):
+        stage_values("select", ["shares=equal", "shares.law=1"])
+
+
+SECRET = "http://user:hidden/pass@host/v1"
+
+
+@pytest.mark.parametrize(
+    "stages_",
+    [
+        [{"rating": {"url": [SECRET]}}],
+        [{"rating": {"url": {"address": "http://host?key=hidden"}}}],
+        [{"rating": {"model": [SECRET]}}],
+        [{"rating": [SECRET]}],
+        [{"rating": {SECRET: 1}}],
+        [{"rating": {}, "url": SECRET}],
+        {"rating": {"url": SECRET}},
+    ],
+)
+def test_no_message_holds_a_password(stages_: object) -> None:
+    assert "hidden" not in message(MINIMAL | {"stages": stages_})
+
+
+@pytest.mark.parametrize(
+    "override", [f"rating.url=[{SECRET}", "rating.url=[http://h?k=hidden", f"a.b=[{SECRET}", SECRET]
+)
+def test_no_message_of_an_override_holds_a_password(path: Path, override: str) -> None:
+    path.write_text(yaml.safe_dump(MINIMAL | {"stages": ["rating"]}))
+    with pytest.raises(ConfigError) as error:
+        load_config(path, [override])
+    assert "hidden" not in str(error.value)
+
+
+def test_no_message_of_a_broken_file_holds_a_password(path: Path) -> None:
+    path.write_text(f"stages: [{{rating: {{url: [{SECRET}}}]\n")
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert "hidden" not in str(error.value)
 
 
 def test_a_limit_has_an_output_of_its_own(path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import as_plain, build, build_config
+from pipeline.config import as_plain, build_config
 from pipeline.plan import digest
+from pipeline.sections import build
 from stages import select_search
 from stages.contract import values_of
 from stages.errors import ConfigError
@@ -265,7 +266,7 @@ def test_noise_and_order_are_what_they_should_be() -> None:
     ("values", "message"),
     [
         ({"method": "topk"}, r"select\.method: found 'topk', expected one of top_k, sample; did you mean 'top_k'\?"),
-        ({"tokens": -1}, r"select\.tokens: found -1, expected 0 or more"),
+        ({"tokens": -1}, r"select\.tokens: found -1, expected 0 to 4,611"),
         ({"temperature": 0}, r"select\.temperature"),
         ({"temperature": math.nan}, r"select\.temperature"),
         ({"bytes_per_token": 0}, r"select\.bytes_per_token"),

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-import stages
 from pipeline.config import as_plain
 from pipeline.plan import make_plan
 from pipeline.single import StageRequest, run_stage
@@ -128,13 +127,12 @@ def test_a_finished_run_does_nothing_again(tmp_path: Path, paths: list[Path], mo
     assert go(config(paths, tmp_path / "run")).surveys == first.surveys
 
 
-def test_one_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(stages, "NAMES", (*stages.NAMES, "select"))
+def test_one_file_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = some_rows(700)
     for row in rows:
         row["text"] = "x" * row["count"]
     path = write_jsonl(tmp_path / "a.jsonl", rows)
-    settings = ("tokens=5000", "select.method=top_k", "tokens_from=count", "weights={accuracy: 1}")
+    settings = ("tokens=5000", "select.method=top_k", "tokens_from=count", "weights.accuracy=1")
     run_stage(Console(width=250), StageRequest("select", (str(path),), str(tmp_path / "out.parquet"), settings))
     out = pq.read_table(tmp_path / "out.parquet").to_pylist()
     kept = {row["id"] for row in out if row["keep"]}

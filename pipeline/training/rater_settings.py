@@ -36,6 +36,8 @@ class RaterTraining:
     def __post_init__(self) -> None:
         if not 0 < self.held_out <= 0.5:
             raise ConfigError(f"--held-out: found {self.held_out}, expected more than 0 and at most 0.5")
+        if not 0 <= self.seed < 2**64:
+            raise ConfigError(f"--seed: found {self.seed}, expected 0 to {2**64 - 1}")
         if not self.name:
             raise ConfigError("--name: found nothing, expected a name for the rater")
         if self.output.is_file():

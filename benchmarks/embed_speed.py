@@ -24,6 +24,7 @@ import pyarrow as pa
 from corpus import data_directory, make_corpus
 
 from stages.embed import Embed, shown
+from stages.embed_shingles import Sketcher
 from stages.embed_static import Static, Words, wordllama_files
 from stages.embed_vectors import as_batch
 
@@ -45,6 +46,8 @@ def parts(texts: list[str]) -> Ways:
     table = load_file(files["embedding"])["embedding.weight"].astype(np.float32)
     sums = Static("default", table, _given, TOKENS, unit=False)
     found = [sums.embed(part) for part in ids]  # type: ignore[arg-type]
+    sketcher = Sketcher()
+    sketches = [sketcher.column(part) for part in _parts(texts)]
     batches = [pa.RecordBatch.from_pydict({"text": part}) for part in _parts(texts)]
     theirs = WordLlamaInference(table, Tokenizer.from_file(str(files["tokenizer"])))
     return {
@@ -52,7 +55,8 @@ def parts(texts: list[str]) -> Ways:
         "pieces, nothing remembered": lambda: [(fresh := Words(whole)), [fresh(part) for part in read]],
         "pieces, remembered": lambda: [words(part) for part in read],
         "sums": lambda: [sums.embed(part) for part in ids],  # type: ignore[arg-type]
-        "columns": lambda: [as_batch(part, sums, 256, True) for part in found],
+        "sketches": lambda: [sketcher.column(part) for part in _parts(texts)],
+        "columns": lambda: [as_batch(*part, sums, 256, True) for part in zip(found, sketches, strict=True)],
         "stage": lambda: [stage(batch) for batch in batches],
         "wordllama": lambda: [theirs.embed(part, norm=True) for part in read],
     }

@@ -17,6 +17,7 @@ import pyarrow as pa
 from stages.contract import Annotate, setting
 from stages.embed_directory import LONGEST_WINDOW, Directory, read_directory
 from stages.embed_encoder import Reading, open_encoder
+from stages.embed_shingles import Sketcher
 from stages.embed_static import open_static, wordllama_files
 from stages.embed_vectors import SCHEMA, Model, as_batch
 from stages.errors import ConfigError
@@ -38,7 +39,8 @@ class Embed:
 
     Columns: `embedding` (float32 lists whose values are of half precision; null unless the status is ok),
     `embedding_tokens` (tokens that it was made of), `embedding_model`, and `embedding_status`: `ok`; `empty`, a text
-    without any visible character or token; `invalid`, a vector with values that are not finite, or zeros alone.
+    without any visible character or token; `invalid`, a vector with values that are not finite, or zeros alone. And
+    `embedding_shingles`, a sketch of the text, by which near-duplicates are confirmed: see `embed_shingles`.
     """
 
     name: ClassVar[str] = "embed"
@@ -93,11 +95,12 @@ class Embed:
             raise ConfigError(
                 f"embed.dimensions: found {self.dimensions}, expected at most the {model.dimensions} of {model.name}"
             )
-        dimensions = self.dimensions or model.dimensions
+        dimensions, sketcher = self.dimensions or model.dimensions, Sketcher()
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            texts = [shown(text or "", most_tokens) for text in batch.column("text").to_pylist()]
-            return as_batch(model.embed(texts), model, dimensions, self.normalise)
+            texts = [text or "" for text in batch.column("text").to_pylist()]
+            found = model.embed([shown(text, most_tokens) for text in texts])
+            return as_batch(found, sketcher.column(texts), model, dimensions, self.normalise)
 
         return annotate
 

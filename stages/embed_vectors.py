@@ -18,6 +18,7 @@ SCHEMA = pa.schema(
         pa.field("embedding_tokens", pa.int32()),
         pa.field("embedding_model", pa.string()),
         pa.field("embedding_status", pa.string()),
+        pa.field("embedding_shingles", pa.list_(pa.int32())),
     ]
 )
 """Values of half precision in lists of single precision: Spark 4 reads no float16, neither from Parquet nor from Arrow,
@@ -72,7 +73,7 @@ def finished(found: Embedded, dimensions: int, normalise: bool) -> tuple[Floats,
         return rounded, usable
 
 
-def as_batch(found: Embedded, model: Model, dimensions: int, normalise: bool) -> pa.RecordBatch:
+def as_batch(found: Embedded, sketches: pa.ListArray, model: Model, dimensions: int, normalise: bool) -> pa.RecordBatch:
     """The added columns: a vector that must not be stored is null, and its status says why."""
     vectors, usable = finished(found, dimensions, normalise)
     usable &= found.tokens > 0
@@ -82,5 +83,5 @@ def as_batch(found: Embedded, model: Model, dimensions: int, normalise: bool) ->
     lists = pa.ListArray.from_arrays(offsets, pa.array(vectors[usable].ravel()), mask=missing)
     status = np.where(usable, OK, np.where(found.tokens > 0, INVALID, EMPTY))
     names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(usable), np.int8)), [model.name]).cast(pa.string())
-    columns = [lists, pa.array(found.tokens, pa.int32()), names, pa.array(status.tolist(), pa.string())]
+    columns = [lists, pa.array(found.tokens, pa.int32()), names, pa.array(status.tolist(), pa.string()), sketches]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)

@@ -13,6 +13,8 @@ WIDTH = 5
 RESEMBLANCE = 0.5
 CONTAINMENT = 0.8
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+START = 0xD1B54A32D192ED03
+"""Far from small numbers, so that no token undoes what the width put in."""
 
 
 def shingles(tokens: npt.ArrayLike, width: int = WIDTH) -> Hashes:
@@ -21,15 +23,24 @@ def shingles(tokens: npt.ArrayLike, width: int = WIDTH) -> Hashes:
     >>> len(shingles([1, 2, 3, 1, 2, 3, 1], 3)), len(shingles([1, 2], 3)), len(shingles([], 3))
     (3, 1, 0)
     """
+    return np.unique(runs(tokens, width))
+
+
+def runs(tokens: npt.ArrayLike, width: int = WIDTH) -> Hashes:
+    """The same in the order of the text, with what comes again.
+
+    >>> len(runs([1, 2, 3, 1, 2, 3, 1], 3)), len(runs([1, 2], 3)), len(runs([], 3))
+    (5, 1, 0)
+    """
     given = np.asarray(tokens, np.uint64)
     width = min(width, len(given))
     if not width:
         return given
-    found = np.full(len(given) - width + 1, width, np.uint64)
+    found = np.full(len(given) - width + 1, width * START % 2**64, np.uint64)
     for place in range(width):
         found = (found ^ given[place : place + len(found)]) * MULTIPLIER
         found ^= found >> np.uint64(29)
-    return np.unique(found)
+    return found
 
 
 def resemblance(one: Hashes, other: Hashes) -> float:

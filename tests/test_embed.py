@@ -302,3 +302,10 @@ def _has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def test_a_sketch_of_each_text_stands_beside_its_vector() -> None:
+    found = run(Embed(), ["The ferry left its pier at nine.", "the ferry left its pier at nine", "", None])
+    first, second, *others = found.column("embedding_shingles").to_pylist()
+    assert len(first) == 3
+    assert (second, others) == (first, [[], []])

@@ -49,7 +49,8 @@ def nearest(vectors: Units, centres: Units, count: int) -> Ints:
     found = np.empty((len(vectors), width), np.int32)
     for begin in range(0, len(vectors), ROWS_AT_ONCE):
         products = _products(vectors[begin : begin + ROWS_AT_ONCE], centres)
-        found[begin : begin + ROWS_AT_ONCE] = np.argsort(-products, axis=1, kind="stable")[:, :width]
+        best = products.argmax(axis=1)[:, None] if width == 1 else np.argsort(-products, axis=1, kind="stable")
+        found[begin : begin + ROWS_AT_ONCE] = best[:, :width]
     return found
 
 

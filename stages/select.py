@@ -143,10 +143,11 @@ class Select:
     def reduce(self, state: State, partial: Partial) -> State:
         """Budgets first, then smaller gaps around the thresholds. Raises ConfigError for an unknown stratum's share."""
         if state["phase"] == "count":
-            return {**state, "phase": "sample", "strata": as_state(after_count(strata_in(state), partial))}
-        strata = self._budgets(partial) if state["phase"] == "supply" else strata_in(state)
-        strata = after_sample(strata, partial)
-        phase = "count" if any(stratum.is_open for stratum in strata.values()) else "done"
+            strata, following = after_count(strata_in(state), partial), "sample"
+        else:
+            known = self._budgets(partial) if state["phase"] == "supply" else strata_in(state)
+            strata, following = after_sample(known, partial), "count"
+        phase = following if any(stratum.is_open for stratum in strata.values()) else "done"
         return {**state, "phase": phase, "strata": as_state(strata)}
 
     def finished(self, state: State) -> bool:

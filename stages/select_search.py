@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.errors import ConfigError, InputError
+from stages.errors import ConfigError
 from stages.select_rows import FIRST, LAST, PLACE, Rows
 
 SAMPLE = 1 << 15
@@ -144,11 +144,8 @@ def after_sample(strata: Strata, partial: Partial) -> Strata:
 
 
 def after_count(strata: Strata, partial: Partial) -> Strata:
-    """The strata after a round that counted: each gap is now the one in which the budget runs out.
-
-    Raises InputError if every gap is as it was: the same round would come again and again.
-    """
-    cells, begin, known, moved = np.asarray(partial.cells), 0, dict(strata), False
+    """The strata after a round that counted: each gap is now the one in which the budget runs out."""
+    cells, begin, known = np.asarray(partial.cells), 0, dict(strata)
     for name, splitters in _splitters(strata):
         size = len(splitters)
         documents, tokens = cells[begin : begin + size].T
@@ -163,14 +160,9 @@ def after_count(strata: Strata, partial: Partial) -> Strata:
             inside=int(documents[border]),
             splitters="",
         )
-        moved |= (found.low, found.high) != (strata[name].low, strata[name].high)
-        known[name] = found
+        alone = found.high == _after(bytes.fromhex(found.low)).hex()  # one place, whose documents do not fit
+        known[name] = replace(found, threshold=found.high, inside=0) if alone else found
         begin += size
-    if not moved:
-        raise InputError(
-            f"select: more than {SAMPLE:,} documents of one stratum have one id, expected an id for each: mend the "
-            "field of the id, or leave it out"
-        )
     return known
 
 
@@ -187,7 +179,15 @@ def _solved(stratum: Stratum, rows: np.ndarray) -> Stratum:
 
 
 def _split(stratum: Stratum, rows: np.ndarray) -> Stratum:
-    return replace(stratum, splitters=_hex(np.unique(rows["place"])))
+    """One place for a whole sample is that of many documents of one id: a cell of its own parts it from the others."""
+    places = np.unique(rows["place"])
+    after = _after(bytes(places[0])).hex() if len(places) == 1 else ""
+    return replace(stratum, splitters=_hex(places) + after)
+
+
+def _after(place: bytes) -> bytes:
+    """The next place that could be."""
+    return (int.from_bytes(place.ljust(24, b"\0"), "big") + 1).to_bytes(24, "big") if place != LAST else LAST
 
 
 def _splitters(strata: Strata) -> Iterator[tuple[str, np.ndarray]]:

@@ -17,7 +17,7 @@ from stages import select_search
 from stages.errors import ConfigError, EngineError, InputError
 from stages.rating import Rating
 from stages.select import Select
-from tests.rated import batch, row, some_rows, surveyed
+from tests.rated import batch, row, surveyed
 from tests.runs import write_jsonl
 from tests.select_run import config
 
@@ -77,12 +77,17 @@ def test_a_column_that_is_not_there_is_named_with_both_remedies(tmp_path: Path) 
         make_plan(config([path], tmp_path / "run", stage=Rating()))  # type: ignore[arg-type]
 
 
-def test_many_documents_of_one_id_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("budget", "taken"), [(50, 1), (350, 31), (10, 1), (299, 1)])
+def test_many_documents_of_one_id_stand_or_fall_together(
+    monkeypatch: pytest.MonkeyPatch, budget: int, taken: int
+) -> None:
+    """More of them than a sample holds: the rounds come to an end all the same."""
     monkeypatch.setattr(select_search, "SAMPLE", 10)
-    rows = [row(0, 3) for _ in range(30)]
-    with pytest.raises(InputError, match="more than 10 documents of one stratum have one id"):
-        surveyed(Select(tokens=50), [rows])
-    surveyed(Select(tokens=50), [[*rows[:9], *some_rows(5)]])
+    rows = [row(1, 5), *(row(0, 3) for _ in range(30)), *(row(number, 2) for number in range(2, 40))]
+    stage = Select(tokens=budget, method="top_k", tokens_from="count")
+    said = stage.open_with(surveyed(stage, [rows]))(batch(rows)).column("select_copies").to_pylist()
+    assert sum(said[:31]) == taken
+    assert sum(said) == (taken if budget < 310 else budget // 10)
 
 
 def test_a_survey_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def rating_facts(
     scores = np.stack([_scores(columns.column(name)) for name in _COLUMNS], axis=1)
     whole = scores[(scores > 0).all(axis=1)]
     return RatingFacts(
-        by_source=_bounded({source: _counts(scores[rows]) for source, rows in _rows_by(sources).items()}),
+        by_source=_by_source(scores, sources),
         complete=len(whole),
         sums=whole.sum(axis=0).tolist(),
         products=(whole.T @ whole).tolist(),
@@ -82,7 +82,9 @@ def merged(parts: Iterable[RatingFacts]) -> RatingFacts:
         total.answer_tokens += part.answer_tokens
         for key, found in part.examples.items():
             total.examples[key] = heapq.nsmallest(EXAMPLES, [*total.examples.get(key, []), *found])
-    total.by_source = _bounded({source: counts.tolist() for source, counts in sorted(by_source.items())})
+    if by_source:
+        names = sorted(by_source)
+        total.by_source = _bounded(names, np.stack([by_source[name] for name in names]))
     total.examples = dict(sorted(total.examples.items()))
     return total
 
@@ -92,22 +94,25 @@ def _scores(column: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(pc.fill_null(column, 0)).astype(np.int64)
 
 
-def _rows_by(sources: Sequence[str]) -> dict[str, np.ndarray]:
+def _by_source(scores: np.ndarray, sources: Sequence[str]) -> dict[str, list[list[int]]]:
+    """One pass over the rows for each criterion, however many sources there are; lists of the largest alone."""
     names, codes = np.unique(np.array(sources, dtype=object).astype(str), return_inverse=True)
-    return {str(name): np.flatnonzero(codes == code) for code, name in enumerate(names)}
+    width = SCORES + 1
+    counts = np.empty((len(names), len(CRITERIA), SCORES), np.int64)
+    for place, column in enumerate(scores.T):
+        cells = np.bincount(codes * width + column, minlength=len(names) * width)
+        counts[:, place] = cells.reshape(-1, width)[:, 1:]
+    return _bounded(names.tolist(), counts)
 
 
-def _counts(scores: np.ndarray) -> list[list[int]]:
-    return [np.bincount(column, minlength=SCORES + 1)[1:].tolist() for column in scores.T]
-
-
-def _bounded(found: dict[str, list[list[int]]]) -> dict[str, list[list[int]]]:
-    """The largest sources, and the rest as one."""
-    if len(found) <= MOST_VALUES:
-        return found
-    ordered = sorted(found, key=lambda source: (-int(np.sum(found[source])), source))
-    rest = np.sum([found[source] for source in ordered[MOST_VALUES:]], axis=0).tolist()
-    return {source: found[source] for source in ordered[:MOST_VALUES]} | {OTHER: rest}
+def _bounded(names: list[str], counts: np.ndarray) -> dict[str, list[list[int]]]:
+    """The largest sources (ties by name), and the rest as one; `counts` is (sources, criteria, scores)."""
+    if len(names) - (OTHER in names) <= MOST_VALUES:
+        return dict(zip(names, counts.tolist(), strict=True))
+    sizes = counts.sum(axis=(1, 2)).tolist()
+    ordered = sorted(range(len(names)), key=lambda place: (names[place] == OTHER, -sizes[place], names[place]))
+    rest = counts[ordered[MOST_VALUES:]].sum(axis=0).tolist()
+    return {names[place]: counts[place].tolist() for place in ordered[:MOST_VALUES]} | {OTHER: rest}
 
 
 def _total(column: pa.ChunkedArray) -> int:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.aggregates import OTHER
 from pipeline.rating_facts import EXAMPLES, RatingFacts, merged, rating_facts
 from pipeline.rating_report import correlations, first_component, rating_section
 from pipeline.report import render
@@ -46,6 +47,39 @@ def test_merging_shards_gives_the_facts_of_all_documents(rows: list[list[int]], 
         key: [found[1] for found in hits] for key, hits in whole.examples.items()
     }
     assert all(len(hits) <= EXAMPLES for hits in split.examples.values())
+
+
+def test_many_sources_are_counted_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.random.default_rng(0).integers(0, 6, (600, 14))
+    names = [f"s{chance}" for chance in np.random.default_rng(1).integers(0, 40, 600)]
+    table = pa.Table.from_batches([_rated(scores)])
+    read = lambda rows: [("", "")] * len(rows)  # noqa: E731
+    ids = [str(row) for row in range(600)]
+
+    def found() -> dict[str, list[list[int]]]:
+        facts = rating_facts(table, names, ids, np.ones(600, bool), read)
+        assert facts is not None
+        assert merged([facts]).by_source == facts.by_source
+        return facts.by_source
+
+    plain = {
+        name: [[int((scores[np.array(names) == name, place] == score).sum()) for score in range(1, 6)]
+               for place in range(14)]
+        for name in sorted(set(names))
+    }  # fmt: skip
+    assert found() == plain
+    monkeypatch.setattr("pipeline.rating_facts.MOST_VALUES", 5)
+    largest = sorted(plain, key=lambda name: (-int(np.sum(plain[name])), name))[:5]
+    few = found()
+    assert list(few) == [*largest, OTHER]
+    assert {name: few[name] for name in largest} == {name: plain[name] for name in largest}
+    assert np.sum(list(few.values())) == np.sum(list(plain.values()))
+
+
+def _rated(scores: np.ndarray) -> pa.RecordBatch:
+    ratings = Ratings.none(len(scores), "ok")
+    ratings.scores = scores.astype(np.int8)
+    return ratings.as_batch("test")
 
 
 def test_correlations_agree_with_numpy() -> None:

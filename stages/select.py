@@ -5,10 +5,10 @@ ICML 2024). Shares of strata are kept, equal, or given, as in DataMan (arXiv 250
 on the documents and the seed alone, and no process sees all documents: see `stages.select_search`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,7 @@ from stages.select_search import (
     after_sample,
     as_state,
     counted,
+    grid_in,
     merged,
     sampled,
     strata_in,
@@ -34,6 +35,8 @@ from stages.select_search import (
 from stages.select_shares import apportioned, redistributed, shares_of
 from stages.select_summary import summary_of
 
+T = TypeVar("T")
+_LAST: dict[str, tuple[State, object]] = {}
 SELECTED, NOT_SELECTED, SHARE_ZERO = "selected", "not_selected", "share_zero"
 _SCHEMA = pa.schema(
     [
@@ -133,8 +136,8 @@ class Select:
         """Supply and a sample, or counts between the places of the sample before. Raises ConfigError."""
         known = rows_of(self, rows, state["seed"])
         if state["phase"] == "count":
-            return counted(known, strata_in(state))
-        return sampled(known, None if state["phase"] == "supply" else strata_in(state))
+            return counted(known, _once(state, grid_in))
+        return sampled(known, None if state["phase"] == "supply" else _once(state, strata_in))
 
     def merge(self, partials: Sequence[Partial]) -> Partial:
         """One partial for the rows of several. Raises ConfigError for too many strata."""
@@ -192,6 +195,14 @@ class Select:
             name: _with_budget(replace(one, share=float(shares[name]), asked=asked[name]), budget[name], free[name])
             for name, one in found.items()
         }
+
+
+def _once(state: State, make: Callable[[State], T]) -> T:
+    """What `make` gives of a state; the last is kept, since a round shows one state to many batches."""
+    held = _LAST.get(make.__name__)
+    if held is None or held[0] is not state:
+        held = _LAST[make.__name__] = state, make(state)
+    return cast(T, held[1])
 
 
 def _with_budget(stratum: Stratum, budget: int, free: int) -> Stratum:

@@ -62,6 +62,7 @@ class Stratum:
 
 
 Strata = dict[str, Stratum]
+Grid = tuple[list[str], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,9 @@ def sampled(rows: Rows, strata: Strata | None) -> Partial:
     return Partial(_few(tuple(rows.names)), supply, _smallest(drawn))
 
 
-def counted(rows: Rows, strata: Strata) -> Partial:
+def counted(rows: Rows, cells: Grid) -> Partial:
     """Documents and tokens of some rows between the splitters of the open strata."""
-    names, grid = _grid(strata)
+    names, grid = cells
     number = {name: index for index, name in enumerate(names)}
     code = np.array([number.get(name, -1) for name in rows.names], np.int64)[rows.stratum]
     chosen = rows.candidates & (code >= 0)
@@ -198,9 +199,9 @@ def _splitters(strata: Strata) -> Iterator[tuple[str, np.ndarray]]:
             yield name, np.unique(np.frombuffer(ends, PLACE))
 
 
-def _grid(strata: Strata) -> tuple[list[str], np.ndarray]:
-    """The open strata, and the first cell of each and all after it as one sorted array."""
-    found = list(_splitters(strata))
+def grid_in(state: Mapping[str, Any]) -> Grid:
+    """The open strata of a state, and the first cell of each and all after it as one sorted array."""
+    found = list(_splitters(strata_in(state)))
     grid = [_cells(np.full(len(places), index), places) for index, (_, places) in enumerate(found)]
     return [name for name, _ in found], np.concatenate(grid)
 

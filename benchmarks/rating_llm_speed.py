@@ -6,14 +6,17 @@ The model has Qwen2's shape and random weights, so left alone it would not answe
 the allowed tokens (`prefix_allowed_tokens_fn`), 29 of them, greedy; each round also times it without, for speed alone.
 Documents are words of the benchmark data, cut to lengths around 100, 500 and 1,900 tokens. Ways, once per round each:
 
-- slots: the rater's own scoring, its batches and what the prompts share;
+- slots: the rater's own scoring with drafted answers, its batches and what the prompts share;
+- slots, stepwise: the same without drafts, as models with sliding windows are read;
+- prefill: the prompts one by one and nothing more, which no way can do without;
 - generate, free: no constraint, batches of like length that hold as many tokens as those of slots;
-- generate, held: the same, held to the allowed tokens;
+- generate, held: the same, held to the allowed tokens (in the first round only);
 - generate, arrival: free, 8 documents a batch in order of arrival, as a plain loop would;
 - generate, one by one: free, without batches or padding.
 """
 
 import argparse
+import copy
 import os
 import random
 import statistics
@@ -27,6 +30,7 @@ from typing import Any
 import orjson
 from corpus import data_directory, make_corpus
 
+from stages.rating_attention import share_keys
 from stages.rating_chat import Chat
 from stages.rating_llm import CPU_BATCH_TOKENS
 from stages.rating_slots import packed, score_all
@@ -104,13 +108,26 @@ def generate(model: Any, chat: Chat, prompts: list[list[int]], batches: list[lis
     return answers
 
 
+def prefill(model: Any, prompts: list[list[int]]) -> None:
+    """Read the prompts, one by one."""
+    import torch
+
+    with torch.inference_mode():
+        for prompt in prompts:
+            model(input_ids=torch.tensor([prompt], device=model.device), logits_to_keep=1)
+
+
 def ways_of(model: Any, chat: Chat, prompts: list[list[int]], limit: int) -> dict[str, Callable[[], Any]]:
     """What is timed, by name."""
     rows = list(range(len(prompts)))
     like = list(packed([len(prompt) + chat.answer.length for prompt in prompts], limit))
+    prepared = copy.deepcopy(model)
+    share_keys(prepared)
     arrival = [rows[begin : begin + ARRIVAL] for begin in range(0, len(rows), ARRIVAL)]
     return {
-        "slots": lambda: score_all(model, prompts, chat.answer, limit),
+        "slots": lambda: score_all(prepared, prompts, chat.answer, limit),
+        "slots, stepwise": lambda: score_all(prepared, prompts, chat.answer, limit, drafted=False),
+        "prefill": lambda: prefill(model, prompts),
         "generate, free": lambda: generate(model, chat, prompts, like, held=False),
         "generate, held": lambda: generate(model, chat, prompts, like, held=True),
         "generate, arrival": lambda: generate(model, chat, prompts, arrival, held=False),
@@ -125,8 +142,11 @@ def measure(model: Any, chat: Chat, prompts: list[list[int]], limit: int, repeat
     clock = time.process_time if model.device.type == "cpu" else time.perf_counter
     seconds: dict[str, list[float]] = {}
     answers = {}
-    for _ in range(repeats):
-        for name, way in ways_of(model, chat, prompts, limit).items():
+    ways = ways_of(model, chat, prompts, limit)
+    for number in range(repeats):
+        for name, way in ways.items():
+            if name == "generate, held" and number:
+                continue
             began = clock()
             answers[name] = way()
             if model.device.type == "cuda":
@@ -139,6 +159,7 @@ def measure(model: Any, chat: Chat, prompts: list[list[int]], limit: int, repeat
     return {
         "seconds": seconds,
         "same": sum(same) / len(same),
+        "passes": answers["slots"].passes[:, -1].tolist(),
         "different_answers": len({tuple(slot) for slot in slots}),
     }
 
@@ -148,6 +169,7 @@ def report(tokens: int, prompts: list[list[int]], found: dict[str, Any]) -> None
     mean = sum(map(len, prompts)) / len(prompts)
     print(f"\n{tokens} tokens of text: {len(prompts)} documents, prompts of {mean:,.0f} tokens")
     print(f"same integers as held: {found['same']:.1%} of documents; different answers: {found['different_answers']}")
+    print(f"passes: {statistics.mean(found['passes']):.1f} on average, {max(found['passes'])} at most")
     slots = statistics.median(found["seconds"]["slots"])
     for name, seconds in found["seconds"].items():
         median = statistics.median(seconds)

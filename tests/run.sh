@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install Tamis with everything its tests need, then run them. Arguments go to pytest.
+# Install Tamis with everything its tests need, then run them, two files at once. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash jobs/setup.sh dev
@@ -7,4 +7,4 @@ venv="${TAMIS_VENV:-$PWD/.venv}"
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
 "$venv/bin/mypy"
-"$venv/bin/python" -m pytest "$@"
+"$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"

@@ -21,7 +21,8 @@ _UNSPACED = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x2E80, 0xA4
 """Scripts whose words are not set apart: Thai and Lao, Burmese, Khmer, Chinese and Japanese: each letter is a word."""
 _BMP = 2**16
 _BLANK, _LETTER, _WORD = 0, 1, 2
-_POWERS = 256
+_BASE = 0xD6E8FEB86659FD93
+"""Odd, so it has an inverse modulo 2**64."""
 
 Points = npt.NDArray[np.uint32]
 
@@ -34,12 +35,20 @@ def _kinds() -> npt.NDArray[np.int8]:
     return np.append(found, np.int8(_WORD))
 
 
+def _powers(base: int) -> npt.NDArray[np.uint64]:
+    """1, base, base**2, ... modulo 2**64, one for each character and those that lower case may add."""
+    found = np.full(2 * CHARACTERS, base, np.uint64)
+    found[0] = 1
+    return np.cumprod(found, dtype=np.uint64)
+
+
 class Sketcher:
-    """Makes sketches; holds a table of the kinds of characters."""
+    """Makes sketches; holds tables. A word's hash is a polynomial in a base, wherever the word stands."""
 
     def __init__(self) -> None:
         self.kinds = _kinds()
-        self.powers = np.cumprod(np.full(_POWERS, _MIXER, np.uint64), dtype=np.uint64)
+        self.powers = _powers(_BASE)
+        self.inverses = _powers(pow(_BASE, -1, 2**64))
 
     def column(self, texts: list[str]) -> pa.ListArray:
         """The sketches of texts, lists of int32."""
@@ -64,15 +73,17 @@ class Sketcher:
     def _words(self, text: str) -> npt.NDArray[np.uint64]:
         """A hash for each word; of a text without letters, for each character that is no blank."""
         points = np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
-        kinds = self.kinds[np.minimum(points, _BMP)]
+        kinds = self.kinds.take(points, mode="clip")
         inside = kinds != _BLANK
         if not inside.any():
             return points[points > ord(" ")].astype(np.uint64)
-        begins = inside & (kinds == _WORD)
+        begins = kinds == _WORD
         begins[0] |= inside[0]
         begins[1:] |= inside[1:] & (kinds[:-1] != _LETTER)
-        letters, starts = points[inside].astype(np.uint64), np.flatnonzero(begins[inside])
-        places = np.arange(len(letters)) - np.repeat(starts, np.diff(starts, append=len(letters)))
-        mixed = (letters + np.uint64(1)) * _MIXER
+        starts = np.flatnonzero(begins)
+        mixed = (points.astype(np.uint64) + np.uint64(1)) * _MIXER
         mixed ^= mixed >> np.uint64(29)
-        return np.add.reduceat(mixed * self.powers[places % _POWERS], starts)
+        mixed *= inside
+        mixed *= self.powers[: len(mixed)]
+        sums: npt.NDArray[np.uint64] = np.add.reduceat(mixed, starts) * self.inverses[starts]
+        return sums

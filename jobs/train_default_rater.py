@@ -5,7 +5,7 @@
 
 No teacher rates anything: clean texts are damaged by known amounts, and made-up web pages have the worth of what they
 were made of. Half of the texts make the tables of counts, the other half the examples. The data is read from
-`$TAMIS_DATA`; the same data gives the same weights.
+`$TAMIS_DATA`; the same data gives the same weights and the same card.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import rater_sources as sources
 from perplexity_sources import read
+from rater_figures import BY_WORDS, held_out_figures
 
 from pipeline.training.domain_words import nearest_domains, word_texts
 from pipeline.training.rater import measure, train_heads, write_student
@@ -50,6 +51,7 @@ def main() -> None:
     examples = examples_of(texts, embedder, tables)
     data = measure(examples, embedder, tables)
     heads = train_heads(data, Fitting())
+    prose = {name: texts[name] for name in _prose()}
     card = write_student(
         arguments.output,
         heads,
@@ -62,7 +64,7 @@ def main() -> None:
         command=COMMAND,
         teacher="graded damage",
         languages=("en",),
-        figures={},
+        figures=held_out_figures(examples, data, prose, embedder, tables, SEED),
     )
     trained = sum(kind == "trained" for kind in card.criteria.values())
     print(f"{card.bytes:,} bytes, {len(examples):,} examples, {trained} criteria trained")
@@ -105,8 +107,8 @@ def domain_examples(texts: Texts, embedder: Embedder, tables: Tables) -> list[Ex
         if domain >= 0 and taken.get((domain, by_words), 0) < OF_DOMAIN:
             taken[domain, by_words] = taken.get((domain, by_words), 0) + 1
             text = clean.text if by_words else passage(clean.text, random.Random(clean.group))
-            source = f"{clean.source}, by words" if by_words else clean.source
-            found.append(Example(text, nothing, domain=domain, source=source))
+            source = clean.source + (BY_WORDS if by_words else "")
+            found.append(Example(text, nothing, domain=domain, source=source, group=clean.group))
     bags = word_texts(random.Random(SEED), OF_DOMAIN // 2)
     return found + [Example(text, nothing, domain=domain, source="words of domains") for text, domain in bags]
 

@@ -69,7 +69,7 @@ def train(settings: RaterTraining) -> TrainedRater:
     card = write_student(
         settings.output, train_heads(data, how), base.tables, base.embedder, data=data, name=settings.name,
         sources=(example.source for example in examples), licence=settings.licence, command=as_command(settings),
-        teacher=teacher, languages=settings.languages, figures=_short(figures),
+        teacher=teacher, languages=settings.languages, figures=short_figures(figures),
     )  # fmt: skip
     (settings.output / REPORT).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     (settings.output / PAGE).write_text(page(card, figures), encoding="utf-8")
@@ -167,7 +167,8 @@ def _teacher(documents: list[tuple[Clean, dict[str, object]]]) -> str:
     return ", ".join(found) or "unknown"
 
 
-def _short(figures: dict[str, Any]) -> dict[str, Any]:
+def short_figures(figures: dict[str, Any]) -> dict[str, Any]:
+    """What of `figures_of`, and of its split, a card carries: no tables."""
     left = ("confusion", "reliability", "names")
     rows = {**figures["criteria"], **({"domain": figures["domain"]} if figures["domain"] else {})}
     short = {name: {k: v for k, v in found.items() if k not in left} for name, found in rows.items()}

@@ -30,6 +30,7 @@ from stages.contract import (
     settings_of,
     values_of,
 )
+from stages.embed_shingles import Sketcher
 from stages.errors import ConfigError, ContractError
 from tests.rated import batch as rated
 from tests.rated import row
@@ -64,7 +65,10 @@ def batch(texts: list[str]) -> pa.RecordBatch:
     """Documents with the columns that stages read."""
     rows = rated([row(n, n % 6 or None, source="ab"[n % 2]) for n in range(len(texts))])
     languages = pa.array(["en" if n % 2 else "xx" for n in range(len(texts))], pa.string())
-    return rows.append_column("text", pa.array(texts, pa.string())).append_column("lang", languages)
+    rows = rows.append_column("text", pa.array(texts, pa.string())).append_column("lang", languages)
+    vectors = [[float(text.count(letter)) for letter in "ae9"] for text in texts]
+    rows = rows.append_column("embedding", pa.array(vectors, pa.list_(pa.float32())))
+    return rows.append_column("embedding_shingles", Sketcher().column(texts))
 
 
 def function_of(stage: Stage, rows: pa.RecordBatch) -> Annotate:

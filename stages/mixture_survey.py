@@ -4,6 +4,7 @@ Mixing laws: "Data Mixing Laws: Optimizing Data Mixtures by Predicting Language 
 RegMix: "RegMix: Data Mixture as Regression for Language Model Pre-training".
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ def dirichlet(groups: int, count: int, seed: int, concentration: float = 1.0) ->
 
 
 @dataclass
-class Survey(Base):
+class Survey(Base, ABC):
     """`trials` runs of `trial_steps`, the first on the uniform mixture; then one decision for the whole run."""
 
     trials: int = 16
@@ -70,9 +71,9 @@ class Survey(Base):
         best, reason = self._best(self._mixtures[good], table[good])
         return with_floor(best, self.floor), f"moved: {reason}"
 
+    @abstractmethod
     def _best(self, mixtures: Floats, losses: Floats) -> tuple[Floats, str]:
         """The best mixture (m,) by what was measured: mixtures and losses (trials, m); and how it was found."""
-        raise NotImplementedError
 
     def _names(self) -> list[str]:
         return [f"trial-{number:04}" for number in range(self.trials)]

@@ -13,12 +13,14 @@ import pyarrow as pa
 from pipeline.config import RunConfig
 from pipeline.documents import PROVENANCE, RESERVED
 from pipeline.listing import Listed, check_fields, list_inputs
-from stages.contract import Stage, has_survey, is_group, values_of
+from stages.contract import Stage, has_survey, is_context_stage, is_group, values_of
 from stages.errors import ConfigError
 from stages.model_files import sha256_of
 
 LIBRARIES = {"warc": ("fastwarc", "resiliparse")}
 """Libraries beside pyarrow that decide what a format's records are."""
+PACK = "pack"
+"""The stage whose columns say what each context holds."""
 CODE_VERSION = "3"
 """Changed whenever reading or writing would give other bytes for the same input."""
 
@@ -48,11 +50,13 @@ class Plan:
     read: Step
     batch: tuple[Step, ...]
     write: Step
+    after: tuple[Step, ...] = ()
+    """Those that work on packed contexts."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """Every step in order."""
-        return (self.read, *self.batch, self.write)
+        return (self.read, *self.batch, self.write, *self.after)
 
     @property
     def schema(self) -> pa.Schema:
@@ -68,7 +72,7 @@ def make_plan(config: RunConfig) -> Plan:
     read = Step(0, "read", digest(_read_facts(config, inputs)))
     batch: list[Step] = []
     upstream = read.hash
-    for index, stage in enumerate(config.stages, 1):
+    for index, stage in enumerate((s for s in config.stages if not is_context_stage(s)), 1):
         step = Step(index, stage.name, digest(_stage_facts(stage, upstream, config.seed)), stage)
         batch.append(step)
         upstream = digest({"step": step.hash, "thresholds": values_of(stage, filter=True)})
@@ -78,7 +82,16 @@ def make_plan(config: RunConfig) -> Plan:
         "write",
         digest({"version": CODE_VERSION, "pyarrow": _versions(["pyarrow"]), "upstream": upstream, "shards": shards}),
     )
-    return Plan(config, tuple(inputs), read, tuple(batch), write)
+    return Plan(config, tuple(inputs), read, tuple(batch), write, _context_steps(config, upstream, len(batch) + 2))
+
+
+def _context_steps(config: RunConfig, upstream: str, first: int) -> tuple[Step, ...]:
+    """The steps after the documents are written; what contexts hold depends on the stages alone, not on the shards."""
+    found = (stage for stage in config.stages if is_context_stage(stage))
+    return tuple(
+        Step(index, stage.name, digest(_stage_facts(stage, upstream, config.seed) | {"seed": config.seed}), stage)
+        for index, stage in enumerate(found, first)
+    )
 
 
 def changed_inputs(plan: Plan) -> list[str]:
@@ -168,6 +181,7 @@ def _check_chain(stages: tuple[Stage, ...]) -> None:
     """Each stage once, and each column that one reads was added before it (or, for a survey, is known of the input).
 
     No text is gathered."""
+    _check_context_stages(stages)
     known = set(RESERVED.names)
     ours = {*PROVENANCE.names, "row", "keep", "dropped_by", "drop_reason"}
     for index, stage in enumerate(stages):
@@ -181,3 +195,20 @@ def _check_chain(stages: tuple[Stage, ...]) -> None:
         if taken := [name for name in stage.adds.names if name in known | ours]:
             raise ConfigError(f"{where}: adds the column '{taken[0]}', which is taken: chain each stage once")
         known.update(stage.adds.names)
+
+
+def _check_context_stages(stages: tuple[Stage, ...]) -> None:
+    """Raise ConfigError for a stage that works on contexts where there are none, or before one that makes them."""
+    names = [stage.name for stage in stages]
+    for index, stage in enumerate(stages):
+        if not is_context_stage(stage):
+            continue
+        where = f"stages[{index}].{stage.name}"
+        if PACK not in names[:index]:
+            raise ConfigError(
+                f"{where}: works on packed contexts, and no stage before it makes them: put {PACK} before it"
+            )
+        if names.count(stage.name) > 1:
+            raise ConfigError(f"{where}: chain each stage once")
+        if any(not is_context_stage(other) for other in stages[index:]):
+            raise ConfigError(f"{where}: works on packed contexts, which all other stages precede: put it last")

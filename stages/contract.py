@@ -149,6 +149,18 @@ class GroupStage(Surveying, Protocol):
         ...
 
 
+class ContextStage(Stage, Protocol):
+    """A stage that works on packed contexts, after the documents are written: it adds no column and drops nothing."""
+
+    works_on_contexts: ClassVar[bool]
+    """True."""
+
+
+def is_context_stage(stage: object) -> TypeGuard[ContextStage]:
+    """Whether a stage works on packed contexts instead of documents."""
+    return bool(getattr(stage, "works_on_contexts", False))
+
+
 def is_survey(stage: object) -> TypeGuard[SurveyStage]:
     """Whether a stage needs rounds over all rows before it can annotate each by itself."""
     return hasattr(stage, "open_with")

@@ -61,32 +61,33 @@ def undirected(ids: Ints, similarities: Ints) -> Graph:
 
 def mirrored(ids: Ints, similarities: Ints) -> Graph:
     """The same, sooner: an edge that both lists hold is there twice, and rows are not sorted."""
-    return Graph(*_mirrored(np.ascontiguousarray(ids, np.int32), np.ascontiguousarray(similarities, np.int32)))
+    ids = np.ascontiguousarray(ids, np.int32)
+    starts = np.zeros(len(ids) + 2, np.int64)
+    edges = np.empty(2 * ids.size, np.int64)  # made by NumPy, which asks for huge pages
+    _mirror(ids, np.ascontiguousarray(similarities, np.int32), starts, edges)
+    return Graph(starts[:-1], edges[: starts[-2]])
 
 
 @kernel
-def _mirrored(ids: Ints, similarities: Ints) -> tuple[Longs, Longs]:
+def _mirror(ids: Ints, similarities: Ints, starts: Longs, edges: Longs) -> None:
+    """While edges are put in, `starts[row + 1]` is where the next one of a row goes; then it is where they end."""
     count, width = ids.shape
-    free = np.zeros(count + 1, np.int64)
     for row in range(count):
         for place in range(width):
             other = ids[row, place]
             if other not in (-1, row):
-                free[row] += 1
-                free[other] += 1
-    starts = np.zeros(count + 1, np.int64)
-    starts[1:] = np.cumsum(free[:-1])
-    free[:] = starts
-    edges = np.empty(starts[count], np.int64)
+                starts[row + 2] += 1
+                starts[other + 2] += 1
+    for row in range(count):
+        starts[row + 2] += starts[row + 1]
     for row in range(count):
         for place in range(width):
             other = ids[row, place]
             if other not in (-1, row):
-                edges[free[row]] = edge(similarities[row, place], other)
-                edges[free[other]] = edge(similarities[row, place], row)
-                free[row] += 1
-                free[other] += 1
-    return starts, edges
+                edges[starts[row + 1]] = edge(similarities[row, place], other)
+                edges[starts[other + 1]] = edge(similarities[row, place], row)
+                starts[row + 1] += 1
+                starts[other + 1] += 1
 
 
 @kernel

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from stages.ordering_compiled import kernel
 from stages.ordering_contexts import fill, order_of
 from stages.ordering_graph import Ints, Longs, undirected
 from stages.ordering_neighbours import Index, Neighbours, Ties
@@ -48,11 +49,8 @@ def ordered(
     """
     if not len(vectors):
         return np.empty(0, np.int32)
-    rows = np.argsort(ties, kind="stable").astype(np.int32)
-    numbers = np.empty_like(rows)
-    numbers[rows] = np.arange(len(rows), dtype=np.int32)
-    ids = np.where(near.ids[rows] >= 0, numbers[near.ids[rows]], -1).astype(np.int32)
-    renumbered = Neighbours(ids, np.ascontiguousarray(near.similarities[rows]))
+    rows = np.argsort(ties).astype(np.int32)
+    renumbered = _renumbered(near, rows)
     if mode == "fast":
         return rows[walk(*renumbered)]
     vectors = vectors[rows]
@@ -62,3 +60,22 @@ def ordered(
     graph, tokens = undirected(*renumbered), windows.tokens[rows]
     filled = fill(graph, tour, tokens, windows.capacity)
     return rows[order_of(refine(vectors, graph, filled, tokens, windows.capacity), tour)]
+
+
+def _renumbered(near: Neighbours, rows: Ints) -> Neighbours:
+    """The lists of the rows in their order, and by their places in it."""
+    found = Neighbours(np.empty(near.ids.shape, np.int32), np.empty(near.ids.shape, np.int32))
+    _renumber(near.ids, near.similarities, rows, np.empty(len(rows), np.int32), *found)
+    return found
+
+
+@kernel
+def _renumber(ids: Ints, similarities: Ints, rows: Ints, numbers: Ints, new_ids: Ints, new_similarities: Ints) -> None:
+    for place in range(len(rows)):
+        numbers[rows[place]] = place
+    for place in range(len(rows)):
+        row = rows[place]
+        for near in range(ids.shape[1]):
+            other = ids[row, near]
+            new_ids[place, near] = numbers[other] if other >= 0 else -1
+            new_similarities[place, near] = similarities[row, near]

@@ -21,31 +21,30 @@ def walk(ids: Ints, similarities: Ints) -> Ints:
     [3, 1, 2, 0]
     """
     graph = mirrored(ids, similarities)
-    return _walk(graph.starts, graph.edges)
+    degrees = np.diff(graph.starts).astype(np.int32)
+    stacks = np.empty((len(ids) + len(graph.edges), 2), np.int32)
+    return _walk(graph.starts, graph.edges, degrees, stacks)
 
 
 @kernel
-def _walk(starts: Longs, edges: Longs) -> Ints:
+def _walk(starts: Longs, edges: Longs, degrees: Ints, stacks: Ints) -> Ints:
     """One stack of rows for each degree; a row lies in those of its former degrees too, and is passed over there.
 
     A degree counts an edge twice if both lists hold it, which orders as well as counting it once.
     """
-    count = len(starts) - 1
-    degrees = (starts[1:] - starts[:-1]).astype(np.int32)
-    top = np.full(degrees.max() + 1 if count else 1, -1, np.int32)  # of each stack
-    rows = np.empty(count + len(edges), np.int32)
-    below = np.empty(count + len(edges), np.int32)
+    count = len(degrees)
+    top = np.full(degrees.max() + 1 if count else 1, -1, np.int32)  # of each stack: a row, and what is below it
     for row in range(count - 1, -1, -1):
         used = count - 1 - row
-        rows[used], below[used], top[degrees[row]] = row, top[degrees[row]], used
+        stacks[used, 0], stacks[used, 1], top[degrees[row]] = row, top[degrees[row]], used
     used, lowest, row = count, 0, -1
     order = np.empty(count, np.int32)
     for step in range(count):
         while row < 0:
             while top[lowest] < 0:
                 lowest += 1
-            row = rows[top[lowest]]
-            top[lowest] = below[top[lowest]]
+            row = stacks[top[lowest], 0]
+            top[lowest] = stacks[top[lowest], 1]
             row = row if degrees[row] == lowest else -1
         order[step] = row
         degrees[row] = VISITED
@@ -56,7 +55,7 @@ def _walk(starts: Longs, edges: Longs) -> Ints:
                 best = max(best, edges[place])
                 degrees[other] -= 1
                 degree = degrees[other]
-                rows[used], below[used], top[degree] = other, top[degree], used
+                stacks[used, 0], stacks[used, 1], top[degree] = other, top[degree], used
                 used += 1
                 lowest = min(lowest, degree)
         row = row_of(best) if best > NONE else -1

@@ -28,9 +28,10 @@ PROVENANCE = pa.schema(
         pa.field("line", pa.int64()),
         pa.field("offset", pa.int64()),
         pa.field("text_bytes", pa.int64(), nullable=False),
+        pa.field("text_hash", pa.binary(16), nullable=False),
     ]
 )
-"""Columns that accompany documents inside a run: where each came from, and the UTF-8 bytes of its text."""
+"""Columns that accompany documents inside a run: where each came from, the UTF-8 bytes of its text, and their XXH3."""
 
 
 _NAME_CHARS = 40

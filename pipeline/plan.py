@@ -21,7 +21,7 @@ LIBRARIES = {"warc": ("fastwarc", "resiliparse")}
 """Libraries beside pyarrow that decide what a format's records are."""
 PACK = "pack"
 """The stage whose columns say what each context holds."""
-CODE_VERSION = "3"
+CODE_VERSION = "4"
 """Changed whenever reading or writing would give other bytes for the same input."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
+import xxhash
 
 from pipeline.documents import PROVENANCE, RESERVED, Document, DocumentMaker, default_source
 from pipeline.formats import BadRecord, FieldNames, Record, Split, load
@@ -166,6 +167,7 @@ def as_batch(documents: list[Document]) -> pa.RecordBatch:
         [d.place.line for d in documents],
         [d.place.offset for d in documents],
         [d.text_bytes for d in documents],
+        [xxhash.xxh3_128_digest(d.text.encode()) for d in documents],
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)

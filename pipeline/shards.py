@@ -13,7 +13,7 @@ from pipeline.storage import Store
 
 MIB = 1 << 20
 BATCH_ROWS = 1024
-_LONG_COLUMNS = frozenset({"id", "text", "metadata"})
+_LONG_COLUMNS = frozenset({"id", "text", "metadata", "text_hash"})
 """Nearly unique values: no dictionary and no statistics, which would cost time and space for nothing."""
 
 

@@ -9,7 +9,7 @@ from stages.errors import ConfigError
 if TYPE_CHECKING:
     from stages.contract import Stage
 
-NAMES: tuple[str, ...] = ("language", "perplexity", "rating", "select", "embed", "order")
+NAMES: tuple[str, ...] = ("dedup", "language", "perplexity", "rating", "select", "embed", "order")
 """All stages, in the order in which a run usually chains them."""
 
 

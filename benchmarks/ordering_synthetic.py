@@ -1,15 +1,18 @@
 """Ordering on synthetic sets: similarity along the order and inside contexts, and CPU seconds, of all modes; packing.
 
-    python benchmarks/ordering_synthetic.py [--sets iso hier] [--rows 100000] [--json FILE]
+    python benchmarks/ordering_synthetic.py [--sets iso hier] [--rows 100000] [--repeats 5] [--packings] [--json FILE]
 
 `iso`: unit centres, normal noise of the same length, 62.5 documents a centre. `hier`: 20 unit topics, 50 parts of each,
 20 parts of those, however many documents; squares of the lengths .20, .25, .33 and .22 of noise. Of 384 dimensions.
-Contexts of 8 documents. The traversal of the public code, rewritten from its description in plain Python: 9 neighbours,
-no reverse edges, restart at the lowest number, segments of 21 documents, and short segments merged into others.
+Contexts of 8 documents. The chain: neighbours, near-duplicates, order. `ordering_public` is what modes are compared
+with: in plain Python with lists in a memory-mapped file, as published; the same with lists in memory; and compiled.
+What takes less than a second or two is repeated, in turns, and medians are given; the rest runs once.
 """
 
 import argparse
+import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,16 +20,18 @@ from typing import Any
 
 import numpy as np
 import orjson
+from ordering_public import as_published, compiled
 
+from stages.ordering_duplicates import near_duplicates
 from stages.ordering_graph import undirected
 from stages.ordering_measures import consecutive, win, windows_of
 from stages.ordering_modes import Windows, ordered
-from stages.ordering_neighbours import Index, Neighbours, neighbours, recall
+from stages.ordering_neighbours import Neighbours, neighbours, recall
 from stages.ordering_vectors import Floats, Units, units
 from stages.packing_contexts import Spans, best_fit, concatenated, next_fit, refined
 from stages.packing_measures import measured
 
-DIMENSIONS, NEIGHBOURS, DOCUMENTS, SEGMENT, TOKENS = 384, 10, 8, 21, 8_192
+DIMENSIONS, NEIGHBOURS, DOCUMENTS, TOKENS = 384, 10, 8, 8_192
 
 
 def _directions(random: np.random.Generator, count: int) -> Floats:
@@ -51,68 +56,47 @@ def hier(rows: int, seed: int = 0) -> Floats:
     return found
 
 
-def public(near: Neighbours) -> list[int]:
-    """Plain: a set of the seen, a dictionary of places, rows of NumPy."""
-    seen: set[int] = set()
-    segments: list[list[int]] = []
-    place: dict[int, int] = {}
-    for start in range(len(near.ids)):
-        row = start
-        current: list[int] = []
-        while row not in seen:
-            if len(current) in (0, SEGMENT):
-                current = []
-                segments.append(current)
-            seen.add(row)
-            current.append(row)
-            place[row] = len(segments) - 1
-            row = next((other for other in near.ids[row][:9] if other not in seen and other >= 0), row)
-    return _merged(near, segments, place)
-
-
-def _merged(near: Neighbours, segments: list[list[int]], place: dict[int, int]) -> list[int]:
-    """Documents of short segments go behind their best neighbour that is in a full one."""
-    for number, segment in enumerate(segments):
-        if len(segment) >= SEGMENT:
-            continue
-        for row in list(segment):
-            homes = ((other, place[other]) for other in near.ids[row][:9] if other >= 0)
-            best = next(
-                ((other, home) for other, home in homes if home != number and len(segments[home]) >= SEGMENT), None
-            )
-            if best:
-                segments[best[1]].insert(segments[best[1]].index(best[0]) + 1, row)
-                segment.remove(row)
-                place[row] = best[1]
-    return [int(row) for segment in segments for row in segment]
-
-
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     began = time.process_time()
     found = work()
     return found, time.process_time() - began
 
 
-def orders(vectors: Units, near: Neighbours, ties: Any) -> dict[str, Any]:
+def orders(vectors: Units, near: Neighbours, ties: Any, repeats: int) -> dict[str, Any]:
     """Each order's similarities and CPU seconds; compiled before."""
     count = len(vectors)
     one_each = Windows(np.ones(count, np.int64), DOCUMENTS)
-    works: dict[str, Callable[[], Any]] = {
-        "random": lambda: np.argsort(ties),
-        "public": lambda: public(near),
-        "fast": lambda: ordered(vectors, near, ties, "fast", one_each),
-        "path": lambda: ordered(vectors, near, ties, "path", one_each),
-        "context": lambda: ordered(vectors, near, ties, "context", one_each),
-    }
-    found: dict[str, Any] = {}
-    for name, work in works.items():
-        order, seconds = timed(work)
-        order = np.asarray(order, np.int32)
-        assert sorted(order.tolist()) == list(range(count)), name
-        inside = win(vectors, np.arange(count), windows_of(order, DOCUMENTS))
-        found[name] = {"consecutive": float(consecutive(vectors, order).mean()), "win": inside, "cpu": seconds}
-        print(f"  {name:8} {found[name]['consecutive']:.3f} / {inside:.3f}  {seconds:8.2f} s", flush=True)
-    return found
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/lists.npy", near.ids.astype(np.int64))
+        mapped = np.load(f"{folder}/lists.npy", mmap_mode="r")
+        quick: dict[str, Callable[[], Any]] = {
+            "random": lambda: np.argsort(ties),
+            "public, plain": lambda: as_published(mapped),
+            "public, plain, in memory": lambda: as_published(near.ids),
+            "public, compiled": lambda: compiled(near.ids),
+            "fast": lambda: ordered(vectors, near, ties, "fast", one_each),
+        }
+        rounds = [{name: timed(work) for name, work in quick.items()} for _ in range(repeats)]
+    found = {name: (rounds[0][name][0], statistics.median(one[name][1] for one in rounds)) for name in quick}
+    for mode in ("path", "context"):
+        found[mode] = timed(lambda mode=mode: ordered(vectors, near, ties, mode, one_each))  # type: ignore[misc]
+    return {name: _quality(vectors, name, *one) for name, one in found.items()}
+
+
+def _quality(vectors: Units, name: str, order: Any, seconds: float) -> dict[str, float]:
+    order = np.asarray(order, np.int32)
+    assert (np.sort(order) == np.arange(len(order))).all(), name
+    inside = win(vectors, np.arange(len(order)), windows_of(order, DOCUMENTS))
+    along = float(consecutive(vectors, order).mean())
+    print(f"  {name:24} {along:.3f} / {inside:.3f}  {seconds:8.3f} s", flush=True)
+    return {"consecutive": along, "win": inside, "cpu": seconds}
+
+
+def duplicates(vectors: Units, near: Neighbours, ties: Any) -> int:
+    """How many fall at the stage's threshold, if the texts say what the cosines do."""
+    ranks = ties.astype(np.int32)
+    fell = near_duplicates(vectors, near, ranks, 0.9, lambda one, other: np.ones(len(one), np.bool_))
+    return int((fell >= 0).sum())
 
 
 def packings(vectors: Units, near: Neighbours, ties: Any) -> dict[str, Any]:
@@ -144,20 +128,38 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["iso", "hier"], choices=["iso", "hier"])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--index", default="auto", choices=["auto", "flat", "ivf", "descent"])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--packings", action="store_true", help="pack too")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    index: Index = given.index
     report: dict[str, Any] = {}
     for name in ["warm-up", *given.sets]:
         rows = 2_000 if name == "warm-up" else given.rows
-        vectors = units({"iso": iso, "hier": hier}.get(name, hier)(rows))
-        ties = np.random.default_rng(1).permutation(rows).astype(np.uint64)
-        near, seconds = timed(lambda vectors=vectors, ties=ties: neighbours(vectors, NEIGHBOURS, ties, index=index))
-        print(f"{name}, {rows:,} documents: neighbours {seconds:.1f} s, recall {recall(vectors, near, ties, 200):.3f}")
-        report[name] = {"neighbours_cpu": seconds, "orders": orders(vectors, near, ties)}
-        report[name]["packings"] = packings(vectors, near, ties)
+        report[name] = chain(name, rows, given)
     if given.json:
         given.json.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+
+
+def chain(name: str, rows: int, given: argparse.Namespace) -> dict[str, Any]:
+    """The whole chain on one set."""
+    vectors = units({"iso": iso, "hier": hier}.get(name, hier)(rows))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = peak()
+    ties = np.random.default_rng(1).permutation(rows).astype(np.uint64)
+    near, seconds = timed(lambda: neighbours(vectors, NEIGHBOURS, ties, index=given.index))
+    fell, more = timed(lambda: duplicates(vectors, near, ties))
+    print(f"{name}, {rows:,} documents: neighbours {seconds:.1f} s, recall {recall(vectors, near, ties, 200):.3f}")
+    print(f"  duplicates {more:.2f} s, {fell} found", flush=True)
+    found = {"neighbours_cpu": seconds, "duplicates_cpu": more, "orders": orders(vectors, near, ties, given.repeats)}
+    found["mebibytes"] = {"before": before, "peak": peak()}
+    print(f"  memory {before:,} MiB with the vectors made, {peak():,} at most", flush=True)
+    return found | ({"packings": packings(vectors, near, ties)} if given.packings else {})
+
+
+def peak() -> int:
+    """MiB of memory that this process held at most since that was last reset."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 Numba resolves what a kernel calls at compile time, by looking into the function's globals. Here it finds other kernels
 as they were written, not compiled; so a kernel is compiled from a twin of itself whose globals hold the compiled ones.
+What was compiled is kept on disk, see `ordering_cache`.
 """
 
 import types
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from stages.ordering_cache import Files, fingerprint, folder
 
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
@@ -26,12 +29,25 @@ class Kernel(Generic[Given, Found]):
         """The dispatcher of numba; raises ImportError if numba is not installed."""
         import numba
 
-        names = self.plain.__code__.co_names
-        known: dict[str, Any] = self.plain.__globals__
-        kernels = {name: value.compiled for name in names if isinstance(value := known.get(name), Kernel)}
-        code = self.plain.__code__
+        code, known = self.plain.__code__, self.plain.__globals__
+        kernels = {name: value.compiled for name, value in self.parts.items()}
         twin = types.FunctionType(code, known | kernels, code.co_name, self.plain.__defaults__)
-        return numba.njit(twin, **self.options)
+        dispatcher = numba.njit(twin, **self.options)
+        if (at := folder()) is not None:
+            dispatcher._cache = Files(at, self.fingerprint)
+        return dispatcher
+
+    @property
+    def parts(self) -> "dict[str, Kernel[Any, Any]]":
+        """The kernels that this one calls, by the names that it has for them."""
+        named = {name: self.plain.__globals__.get(name) for name in self.plain.__code__.co_names}
+        return {name: value for name, value in named.items() if isinstance(value, Kernel)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The same for kernels that compile to the same."""
+        parts = {name: value.fingerprint for name, value in self.parts.items()}
+        return fingerprint(cast(types.FunctionType, self.plain), self.options, parts)
 
     def __call__(self, *given: Given.args, **named: Given.kwargs) -> Found:
         """Compile at the first call, and call."""

@@ -82,14 +82,13 @@ def run(
     """Run a configuration, or what is left of it: finished work is never done twice."""
     from pipeline.config import load_config
     from pipeline.engines import make_engine
-    from pipeline.engines.local import cpu_count
     from pipeline.lean import spare_pandas
     from pipeline.run import run as run_plan
     from pipeline.showing import visible
 
     spare_pandas()
     loaded = load_config(config, set_ or [], limit)
-    with make_engine(engine, workers or cpu_count()) as chosen:
+    with make_engine(engine, workers) as chosen:
         finished = run_plan(loaded, chosen, ERR)
     OUT.print(f"{finished.ledger}", highlight=False)
     for counts in finished.funnel:

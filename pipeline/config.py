@@ -7,6 +7,7 @@ from typing import Any
 
 import stages
 from pipeline.formats import FORMATS, FieldNames
+from pipeline.resources import Needs, build_resources
 from pipeline.sections import build, check_keys, shown
 from pipeline.yaml_files import parse_value, read_yaml, redacted
 from stages.contract import Stage, setting
@@ -63,11 +64,13 @@ class RunConfig:
     seed: int = 0
     limit: int = 0
     """Read at most this many documents, spread over the input files (0: all). Set by `--limit` alone."""
+    resources: Mapping[str, Needs] = dataclasses.field(default_factory=dict)
+    """What the tasks of a stage need, by its name."""
 
 
 MOST_LIMIT = 1_000_000_000
 """The limit is a look at some documents."""
-TOP_LEVEL = ("input", "output", "seed", "stages", "shards")
+TOP_LEVEL = ("input", "output", "seed", "stages", "shards", "resources")
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = (), limit: int = 0) -> RunConfig:
@@ -93,6 +96,7 @@ def build_config(raw: dict[str, Any]) -> RunConfig:
         stages=tuple(_stage(i, entry) for i, entry in enumerate(_stage_list(raw))),
         shards=build(ShardsConfig, raw.get("shards"), "shards"),
         seed=_integer("seed", raw.get("seed", 0)),
+        resources=build_resources(raw.get("resources"), stages.NAMES),
     )
 
 
@@ -105,6 +109,7 @@ def as_plain(config: RunConfig) -> dict[str, Any]:
         "stages": [{stage.name: _plain(stage)} for stage in config.stages],
         "shards": _plain(config.shards),
         **({"limit": config.limit} if config.limit else {}),
+        **({"resources": {n: _plain(need) for n, need in config.resources.items()}} if config.resources else {}),
     }
 
 

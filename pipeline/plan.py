@@ -59,6 +59,11 @@ class Plan:
         return (self.read, *self.batch, self.write, *self.after)
 
     @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions that decide what the stages answer."""
+        return tuple(name for stage in self.config.stages for name in stage.libraries)
+
+    @property
     def schema(self) -> pa.Schema:
         """Columns of the shards that the run writes."""
         return pa.schema([*RESERVED, *(field for step in self.batch if step.stage for field in step.stage.adds)])

@@ -11,12 +11,14 @@ from rich.console import Console
 
 from pipeline.config import RunConfig
 from pipeline.engines import Engine, Tick
+from pipeline.engines.site import make_site
 from pipeline.exchange import exchange
 from pipeline.ledger import REPEATED, check_budget, check_kept, check_read, check_written, ledger_of
 from pipeline.listing import storage_errors
 from pipeline.lock import locked
 from pipeline.manifest import NAME as MANIFEST
 from pipeline.manifest import Finished, check_output, reset_result, write_manifest
+from pipeline.needs import job_of
 from pipeline.outcomes import Outcome, ShardTask, finished_outcome, process_shard
 from pipeline.plan import Plan, Step, changed_inputs, make_plan
 from pipeline.progress import StepProgress, step_progress
@@ -51,6 +53,7 @@ def run(config: RunConfig, engine: Engine, console: Console) -> Finished:
     with locked(store):
         store.sweep()
         reset_result(store, plan)
+        engine.settle(make_site(store, config.input.paths, plan.libraries))
         return _Run(plan, store, engine, console, began).go()
 
 
@@ -199,7 +202,8 @@ class _Run:
             for result in results.values():
                 take(result, progress)
                 progress.finished()
-            for position, result in self.engine.map(function, [tasks[index] for index in left], progress.tick):
+            job = job_of(name, function, tasks, self.plan.config.resources)
+            for position, result in self.engine.map(function, [tasks[index] for index in left], progress.tick, job):
                 results[left[position]] = result
                 take(result, progress)
                 progress.finished()

@@ -4,14 +4,19 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
+from pipeline.resources import Job
 from stages.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.engines.site import Site
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Tick = Callable[[int, int], None]
 """Called by a task's function with (documents, bytes of text) worked on since the last call."""
+ANY_JOB = Job()
 
 
 @dataclass
@@ -32,12 +37,20 @@ class Engine(Protocol):
 
     name: str
 
+    def settle(self, site: "Site") -> None:
+        """Take note of where a run works, so that every worker looks whether it sees the same before its first task.
+
+        Raises EngineError if a node that is there already does not.
+        """
+        ...
+
     def map(
-        self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], tick: Tick
+        self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], tick: Tick, job: Job = ANY_JOB
     ) -> Iterator[tuple[int, Result]]:
         """Run `function(task, tick)` for every task; yield (index of the task, result) as they finish, in any order.
 
-        A task whose worker dies is tried again. Raises what the function raised, or EngineError if workers keep dying.
+        A task whose worker dies is tried again. Raises what the function raised, or EngineError if workers keep dying,
+        or if no node has what a task of the job needs. When the caller stops iterating, work in flight is ended.
         """
         ...
 
@@ -52,8 +65,18 @@ NAMES = ("local", "ray", "spark")
 
 
 def make_engine(name: str, workers: int) -> Engine:
-    """The engine of that name, its module imported on demand. Raises ConfigError if its packages are missing."""
+    """The engine of that name, its module imported on demand; `workers` 0: one per core of this machine or cluster.
+
+    Raises ConfigError if its packages are missing.
+    """
     if name not in NAMES:
         raise ConfigError(f"--engine {name}: expected one of {', '.join(NAMES)}")
     module = importlib.import_module(f"pipeline.engines.{name}")
     return cast(Engine, getattr(module, f"{name.capitalize()}Engine")(workers))
+
+
+def name_of(task: object) -> str:
+    """What tells a user which task it is: its record in the run directory and the file it reads, if it has these."""
+    file = getattr(getattr(task, "split", None), "file", None)
+    known = (getattr(task, "record_name", ""), getattr(file, "url", "") or getattr(task, "url", ""))
+    return ", ".join(str(name) for name in known if name) or type(task).__name__

@@ -14,8 +14,10 @@ from multiprocessing import connection
 from types import TracebackType
 from typing import Any
 
-from pipeline.engines import Result, Task, Tick
+from pipeline.engines import ANY_JOB, Result, Task, Tick, name_of
+from pipeline.engines.site import Site
 from pipeline.lean import spare_pandas
+from pipeline.resources import Job
 from stages.errors import EngineError
 
 ATTEMPTS = 3
@@ -46,28 +48,32 @@ class LocalEngine:
     name = "local"
 
     def __init__(self, workers: int) -> None:
-        if workers < 1:
-            raise EngineError(f"--workers: found {workers}, expected at least 1")
-        self.workers = _sensible(workers)
+        if workers < 0:
+            raise EngineError(f"--workers: found {workers}, expected at least 1, or 0: one per core")
+        self.workers = _sensible(workers or cpu_count())
         self._slots = 2 * self.workers
         self._context = multiprocessing.get_context("spawn")
         self._pool: ProcessPoolExecutor | None = None
         self._shared: Any = None
 
+    def settle(self, site: Site) -> None:
+        """See Engine.settle: all workers are on this machine."""
+
     def map(
-        self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], tick: Tick
+        self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], tick: Tick, job: Job = ANY_JOB
     ) -> Iterator[tuple[int, Result]]:
-        """See Engine.map."""
+        """See Engine.map. Of what tasks need, CPUs limit how many run at once; GPUs and memory are not looked at."""
         if self.workers == 1:
             for index, task in enumerate(tasks):
                 yield index, function(task, tick)
         else:
-            yield from self._map(function, tasks, tick)
+            yield from self._map(function, tasks, tick, job)
 
     def _map(
-        self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], tick: Tick
+        self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], tick: Tick, job: Job
     ) -> Iterator[tuple[int, Result]]:
-        work = _Work(len(tasks), self._slots)
+        cpus = job.needs.cpus
+        work = _Work(len(tasks), self._slots if cpus == 1 else max(1, min(self.workers, cpu_count() // cpus)))
         seen = _Seen(tick, self._slots)
         while work.left:
             done = self._step(function, tasks, work)
@@ -213,16 +219,9 @@ def _is_lost(future: "Future[Any]") -> bool:
 
 def _keeps_dying(deaths: int, task: object) -> EngineError:
     return EngineError(
-        f"the worker died {deaths} times on the same task ({_name_of(task)}), which ran alone: killed for memory? Use "
+        f"the worker died {deaths} times on the same task ({name_of(task)}), which ran alone: killed for memory? Use "
         "a smaller input.split_mb or more memory. Finished shards are kept; the same command goes on from here"
     )
-
-
-def _name_of(task: object) -> str:
-    """What tells a user which task it is: its record in the run directory and the file it reads, if it has these."""
-    file = getattr(getattr(task, "split", None), "file", None)
-    known = (getattr(task, "record_name", ""), getattr(file, "url", "") or getattr(task, "url", ""))
-    return ", ".join(str(name) for name in known if name) or type(task).__name__
 
 
 def _start_worker(shared: Any) -> None:

@@ -1,23 +1,37 @@
 """The Ray engine: one Ray task per Tamis task, on a cluster (RAY_ADDRESS) or on this machine.
 
-Run directory and input must be reachable from every node: a shared file system or an object store.
+Stages that need GPUs run on actors, so that each holds its model on its GPU from one task to the next; for all others
+Ray uses its worker processes again, which keep what they opened. Run directory and input must be reachable from every
+node: a shared file system or an object store.
 """
 
 import contextlib
+import logging
 import os
+import signal
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipeline.engines import Result, Task, Tick
+from pipeline.engines import ANY_JOB, Result, Task, Tick
+from pipeline.engines.local import cpu_count
+from pipeline.engines.ray_cluster import most_at_once, nodes
+from pipeline.engines.ray_work import Actors, Tasks, Workers
+from pipeline.engines.shipping import copy_packages
+from pipeline.engines.site import Site, look, publish
+from pipeline.resources import Job
 from stages.errors import ConfigError, EngineError, TamisError
 
-ATTEMPTS = 3
-"""Times that Ray starts a task again when its worker or node dies."""
+STARTS = 3
+"""Times that a Ray of our own is started before the run gives up: on a loaded machine its agents may be late."""
+_COPY = "working_dir_files"
+_LOG = logging.getLogger("tamis.engines")
 
 
 class RayEngine:
-    """Tasks on Ray, at most `workers` at once; each needs one CPU."""
+    """Tasks on Ray, at most `workers` at once (0: as many as fit); what each needs comes with the job."""
 
     name = "ray"
 
@@ -28,57 +42,120 @@ class RayEngine:
             raise ConfigError("--engine ray needs Ray: pip install -e '.[ray]' in the checkout of Tamis") from error
         self.workers = workers
         self._ray: Any = ray
+        self._site: Site | None = None
+        self._files = contextlib.ExitStack()
+
+    def settle(self, site: Site) -> None:
+        """See Engine.settle: a task on every node looks at once."""
+        if _COPY in site.directory and site.relative and site.relative[0] == site.store.url:
+            raise ConfigError(
+                f"output: {site.store.url} starts in Ray's copy of the working directory, which Ray removes: give an "
+                "absolute path of shared storage or a URL, such as --set output=/shared/run"
+            )
+        publish(site)
+        self._site = site
+        probe = self._ray.remote(num_cpus=0, max_retries=1)(look)
+        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        looks = [
+            probe.options(name="look around", scheduling_strategy=strategy(node["NodeID"], soft=False)).remote(site)
+            for node in nodes(self._ray)
+        ]
+        with self._explained():
+            self._ray.get(looks)
+        self._say_where()
 
     def map(
-        self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], tick: Tick
+        self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], tick: Tick, job: Job = ANY_JOB
     ) -> Iterator[tuple[int, Result]]:
         """See Engine.map. Documents are counted when their task is done."""
-        remote = self._ray.remote(num_cpus=1, max_retries=ATTEMPTS, retry_exceptions=False)(_call)
+        if not tasks:
+            return
+        most, workers = self._workers(job, len(tasks))
         waiting = iter(enumerate(tasks))
         running: dict[Any, int] = {}
-        while True:
-            while len(running) < self.workers and (item := next(waiting, None)) is not None:
-                running[remote.options(name=function.__name__).remote(function, item[1])] = item[0]
-            if not running:
-                return
-            done, _ = self._ray.wait(list(running))
-            for reference in done:
-                index = running.pop(reference)
-                result, documents, size = self._result(reference)
-                tick(documents, size)
-                yield index, result
-
-    def _result(self, reference: Any) -> tuple[Any, int, int]:
         try:
-            result, documents, size = self._ray.get(reference)
+            while True:
+                while len(running) < most and (item := next(waiting, None)) is not None:
+                    running[workers.start(function, item[1], self._site)] = item[0]
+                if not running:
+                    return
+                for reference in self._ray.wait(list(running))[0]:
+                    index = running.pop(reference)
+                    with self._explained():
+                        done = self._ray.get(reference)
+                    workers.over(reference)
+                    tick(done.documents, done.text_bytes)
+                    yield index, done.result
+        finally:
+            workers.end(list(running))
+
+    def _workers(self, job: Job, tasks: int) -> tuple[int, Workers]:
+        """How many tasks to have in flight, and on what; some may wait for nodes that a cluster adds when they do."""
+        fit = most_at_once(self._ray, job.needs)
+        if job.needs.gpus:
+            most = min(tasks, fit, self.workers or fit)
+            return most, Actors(self._ray, job, most)
+        return min(tasks, self.workers or 2 * fit), Tasks(self._ray, job)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
         except self._ray.exceptions.RayTaskError as error:
             cause = error.cause
-            raise (
-                cause if isinstance(cause, TamisError | OSError) else EngineError(f"a Ray task failed: {cause!r}")
+            if isinstance(cause, TamisError | OSError):
+                raise cause from None
+            raise EngineError(
+                f"a Ray task could not start: {type(cause).__name__}: do all nodes have what Tamis depends on, in the "
+                "versions of this one? Ray's logs of the worker say more"
             ) from error
         except self._ray.exceptions.RayError as error:
-            raise EngineError(f"a Ray worker died {ATTEMPTS + 1} times on the same task: {error}") from error
-        return result, documents, size
+            raise EngineError(
+                f"Ray gave up on a task, whose worker or node died again and again ({type(error).__name__}): killed "
+                "for memory? Set resources.<stage>.memory_gb, or a smaller input.split_mb. Finished shards are kept; "
+                "the same command goes on from here"
+            ) from error
 
     def __enter__(self) -> "RayEngine":
         if not self._ray.is_initialized():
-            settings = {"address": os.environ["RAY_ADDRESS"]} if "RAY_ADDRESS" in os.environ else self._local()
-            self._ray.init(log_to_driver=False, logging_level="ERROR", **settings)
+            handler = signal.getsignal(signal.SIGTERM)
+            self._start()
+            with contextlib.suppress(ValueError):  # not in the main thread, where Ray sets none either
+                signal.signal(signal.SIGTERM, handler)
         return self
 
-    def _local(self) -> dict[str, Any]:
-        """A Ray of our own: `address="local"` never joins a cluster that happens to run here."""
-        return {"address": "local", "num_cpus": self.workers, "include_dashboard": False}
+    def _start(self) -> None:
+        if "RAY_ADDRESS" in os.environ:
+            folder = Path(self._files.enter_context(tempfile.TemporaryDirectory()))
+            modules = [str(path) for path in copy_packages(folder)]
+            self._init(address=os.environ["RAY_ADDRESS"], runtime_env={"py_modules": modules})
+            return
+        for attempt in range(1, STARTS + 1):
+            try:
+                # "local" never joins a cluster that happens to run here
+                self._init(address="local", num_cpus=self.workers or cpu_count(), include_dashboard=False)
+            except Exception as error:
+                self._ray.shutdown()
+                if attempt == STARTS:
+                    raise EngineError(f"Ray did not start, {STARTS} times: {type(error).__name__}: {error}") from error
+                _LOG.warning("Ray did not start (%s), trying again", type(error).__name__)
+            else:
+                return
+
+    def _init(self, **settings: Any) -> None:
+        self._ray.init(log_to_driver=False, logging_level="ERROR", **settings)
+
+    def _say_where(self) -> None:
+        """Where Ray keeps its own logs, in the run directory."""
+        context = self._ray.get_runtime_context()
+        node = self._ray._private.worker._global_node
+        where = {"job": context.get_job_id(), "session": node.get_session_dir_path() if node else "", "on": "each node"}
+        if self._site is not None:
+            self._site.store.write_json("logs/ray.json", where)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(Exception):
             self._ray.shutdown()
-
-
-def _call(function: Callable[[Task, Tick], Result], task: Task) -> tuple[Result, int, int]:
-    from pipeline.engines import Counter
-
-    counter = Counter()
-    return function(task, counter), counter.documents, counter.text_bytes
+        self._files.close()

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.aggregates import MOST_VALUES, OTHER, Aggregate, aggregate, merge
+from pipeline.perplexity_facts import ScoreFacts, perplexity_facts
 from pipeline.plan import Step
 from pipeline.rating_facts import EXAMPLE_CHARACTERS, RatingFacts, rating_facts
 from pipeline.records import read_record
@@ -54,6 +55,10 @@ class Outcome:
     seconds: float
     rating: RatingFacts | None = None
     """None if no stage rated the documents."""
+    scores: tuple[ScoreFacts, ...] = ()
+    """Of the stages `perplexity`."""
+    tokens: tuple[int, int] | None = None
+    """Of all documents that were counted, and of those kept; None if no stage counted them."""
 
 
 def finished_outcome(task: ShardTask) -> Outcome | None:
@@ -81,6 +86,8 @@ def process_shard(task: ShardTask, tick: Tick) -> Outcome:
         rating=rating_facts(
             verdict.columns, sources, facts.column("id").to_pylist(), verdict.alive, partial(_beginnings, task)
         ),
+        scores=tuple(perplexity_facts(verdict.columns, [step.stage for step in task.steps], verdict.alive)),
+        tokens=_tokens(verdict.columns, verdict.alive),
     )
     task.store.write_json(task.record_name, outcome)
     return outcome
@@ -95,6 +102,13 @@ def _beginnings(task: ShardTask, rows: np.ndarray) -> list[tuple[str, str]]:
         texts = pc.utf8_slice_codeunits(batch.column("text"), 0, EXAMPLE_CHARACTERS)
         found += zip(batch.column("id").to_pylist(), texts.to_pylist(), strict=True)
     return found
+
+
+def _tokens(columns: pa.Table, alive: np.ndarray) -> tuple[int, int] | None:
+    if "tokens" not in columns.column_names:
+        return None
+    counts = np.asarray(pc.fill_null(columns.column("tokens"), 0)).astype(np.int64)
+    return int(counts.sum()), int(counts[alive].sum())
 
 
 def _by_source(sources: list[str], text_bytes: np.ndarray, alive: np.ndarray) -> dict[str, dict[str, int]]:

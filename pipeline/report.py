@@ -1,20 +1,28 @@
 """The report of a run: `report.json` with the facts and `report.html`, one file that needs no network, to look at."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
-from pipeline.aggregates import OTHER, merge
-from pipeline.manifest import Finished, manifest_of
+from pipeline.aggregates import MOST_VALUES, merge
+from pipeline.manifest import Finished, manifest_of, read_manifest
 from pipeline.outcomes import bounded_sources
+from pipeline.perplexity_facts import limits_of, merged_scores, step_of
 from pipeline.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from pipeline.rating_facts import merged
 from pipeline.rating_report import rating_section
+from pipeline.report_page import readable_bytes, render
+from pipeline.report_pages import pages_of
 from pipeline.shards import read_table
+from pipeline.splitting import MB
 from pipeline.storage import Store
+from pipeline.verdicts import Shard
+from pipeline.writing import plan_parts
 from stages.errors import InputError
+from stages.perplexity import Perplexity
 from stages.rating import Rating
+
+__all__ = ["read_facts", "readable_bytes", "render", "report_facts", "rewrite_html", "write_report"]
 
 _QUARANTINE_ROWS = 50
 
@@ -29,17 +37,21 @@ def write_report(store: Store, finished: Finished) -> None:
 
 def rewrite_html(store: Store) -> str:
     """Make `report.html` again from `report.json` and return its path. Raises InputError if the run is not finished."""
-    from pipeline.manifest import read_manifest
+    facts = read_facts(store)
+    with store.create("report.html") as file:
+        file.write(render(facts | {"pages": pages_of(store)}).encode())
+    return store.path("report.html")
 
+
+def read_facts(store: Store) -> dict[str, Any]:
+    """The facts of a finished run. Raises InputError if it is not finished, or they are damaged."""
     read_manifest(store)
     facts = store.read_json("report.json")
     if not isinstance(facts, dict):
         raise InputError(
             f"{store.path('report.json')} is missing or damaged: remove {store.path('manifest.json')} and run again"
         )
-    with store.create("report.html") as file:
-        file.write(render(facts).encode())
-    return store.path("report.html")
+    return facts
 
 
 def report_facts(store: Store, finished: Finished) -> dict[str, Any]:
@@ -49,82 +61,53 @@ def report_facts(store: Store, finished: Finished) -> dict[str, Any]:
     return {
         **manifest_of(finished),
         "documents_kept_bytes": sum(outcome.kept_bytes for outcome in outcomes),
+        "bytes_read": sum(shard.text_bytes for split in finished.splits for shard in split.shards),
+        "tokens": _tokens(finished),
         "sources": _sources(finished),
         "columns_all": {name: merge(o.columns[name].all for o in outcomes if name in o.columns) for name in names},
         "columns_kept": {name: merge(o.columns[name].kept for o in outcomes if name in o.columns) for name in names},
+        "stage_columns": [
+            {"stage": step.name, "columns": step.stage.adds.names} for step in finished.plan.batch if step.stage
+        ],
+        "scores": _scores(finished),
         "rating": _rating(finished),
         "rating_columns": [name for name in names if name.startswith("rating_") and name != "rating_status"],
         "quarantine_places": _quarantine_places(store),
+        "part_facts": _part_facts(finished),
         "shards": [dataclasses.asdict(shard) for split in finished.splits for shard in split.shards],
     }
 
 
-def render(facts: dict[str, Any]) -> str:
-    """The page. Every value is escaped by the template engine."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["thousands"] = lambda value: f"{value:,}"
-    environment.filters["bytes"] = readable_bytes
-    environment.filters["number"] = lambda value: f"{value:.4g}" if isinstance(value, float) else value
-    environment.filters["percent"] = lambda value: f"{value:.1%}"
-    environment.globals["bars"] = bars
-    environment.globals["histogram"] = histogram
-    return environment.get_template("report.html").render(facts=facts, settings=_pretty(facts["config"]))
+def _sources(finished: Finished) -> dict[str, dict[str, int]]:
+    """In one pass over the shards; the largest alone are kept whenever there are many."""
+    total: dict[str, dict[str, int]] = {}
+    for outcome in finished.outcomes:
+        for source, row in outcome.by_source.items():
+            known = total.setdefault(source, dict.fromkeys(row, 0))
+            for what, count in row.items():
+                known[what] += count
+        if len(total) > 20 * MOST_VALUES:
+            total = bounded_sources(total)
+    return bounded_sources(dict(sorted(total.items())))
 
 
-def readable_bytes(size: float) -> str:
-    """Bytes with a decimal unit.
-
-    >>> readable_bytes(12_345_678)
-    '12.3 MB'
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(size) < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
+def _tokens(finished: Finished) -> dict[str, int] | None:
+    counts = [outcome.tokens for outcome in finished.outcomes if outcome.tokens is not None]
+    return {"counted": sum(all_ for all_, _ in counts), "kept": sum(kept for _, kept in counts)} if counts else None
 
 
-def bars(counts: dict[str, int], kept: dict[str, int], most: int = 30) -> list[dict[str, Any]]:
-    """The largest counts as rows of a bar chart: name, count, kept, and both as percent of the largest."""
-    ordered = sorted((item for item in counts.items() if item[0] != OTHER), key=lambda item: (-item[1], item[0]))
-    largest = max((count for _, count in ordered), default=1)
+def _scores(finished: Finished) -> list[dict[str, Any]]:
+    """The distributions of perplexities and what they are compared with, by column and language of the model."""
+    stages = {s.score_column: s for s in finished.plan.config.stages if isinstance(s, Perplexity)}
     return [
         {
-            "name": name,
-            "count": count,
-            "kept": kept.get(name, 0),
-            "width": 100 * count / largest,
-            "kept_width": 100 * kept.get(name, 0) / largest,
+            **dataclasses.asdict(found),
+            "step": step_of(found.column),
+            "log": found.column != "harmful_ratio",
+            "limits": {language: limits_of(stages[found.column], language) for language in found.all},
         }
-        for name, count in ordered[:most]
+        for found in merged_scores(part for outcome in finished.outcomes for part in outcome.scores)
     ]
-
-
-def histogram(counts: dict[str, int], kept: dict[str, int], bins: int = 20) -> list[dict[str, Any]]:
-    """Counts by number as at most `bins` equal bins, in order, in the form that `bars` gives."""
-    values = {float(name): count for name, count in counts.items() if name != OTHER}
-    if not values:
-        return []
-    low, high = min(values), max(values)
-    width = (high - low) / bins or 1.0
-    rows: dict[str, int] = {}
-    rows_kept: dict[str, int] = {}
-    for value in sorted(values):
-        begin = low + width * min(bins - 1, int((value - low) / width))
-        name = f"{begin:.3g} to {begin + width:.3g}"
-        rows[name] = rows.get(name, 0) + values[value]
-        rows_kept[name] = rows_kept.get(name, 0) + kept.get(f"{value:.2g}", 0)
-    shown = {row["name"]: row for row in bars(rows, rows_kept, bins)}
-    return [shown[name] for name in rows]
-
-
-def _sources(finished: Finished) -> dict[str, dict[str, int]]:
-    sources = sorted({source for outcome in finished.outcomes for source in outcome.by_source})
-    return bounded_sources({s: merge(o.by_source[s] for o in finished.outcomes if s in o.by_source) for s in sources})
 
 
 def _rating(finished: Finished) -> dict[str, Any] | None:
@@ -135,10 +118,26 @@ def _rating(finished: Finished) -> dict[str, Any] | None:
     return rating_section(merged(parts), stage)
 
 
+def _part_facts(finished: Finished) -> list[dict[str, Any]]:
+    """What the records of the parts do not say: tokens, documents dropped, seconds of writing."""
+    files = [Shard(shard) for split in finished.splits for shard in split.shards]
+    sizes = [outcome.kept_bytes for outcome in finished.outcomes]
+    groups = plan_parts(files, sizes, int(finished.plan.config.shards.text_mb * MB))
+    tokens = {outcome.shard: outcome.tokens for outcome in finished.outcomes}
+    return [
+        {
+            "tokens": _kept_tokens([tokens[shard.file.name] for shard in group]),
+            "dropped": part.dropped.rows,
+            "seconds": part.seconds,
+        }
+        for part, group in zip(finished.parts, groups, strict=True)
+    ]
+
+
+def _kept_tokens(found: Sequence[tuple[int, int] | None]) -> int | None:
+    return None if any(one is None for one in found) else sum(one[1] for one in found if one)
+
+
 def _quarantine_places(store: Store) -> list[dict[str, Any]]:
     table = read_table(store, "quarantine/part-00000.parquet", QUARANTINE_SCHEMA.names)
     return list(table.slice(0, _QUARANTINE_ROWS).to_pylist())
-
-
-def _pretty(config: dict[str, Any]) -> str:
-    return orjson.dumps(config, option=orjson.OPT_INDENT_2).decode()

@@ -115,6 +115,11 @@ class Perplexity:
         """Columns of the side."""
         return _HARMFUL if self.side == "above" else _QUALITY
 
+    @property
+    def score_column(self) -> str:
+        """The column that decides."""
+        return _COLUMNS[self.score] if self.side == "above" else "quality_ppl"
+
     def models(self) -> Mapping[str, Path]:
         """Models and cards of the side. Raises ModelError if there is none, or one lacks its card."""
         kinds = ("harmful", "background", "weights") if self.side == "above" else ("clean",)
@@ -190,7 +195,7 @@ class Perplexity:
             return pc.invert(
                 pc.is_in(annotations.column("quality_bucket"), value_set=pa.array(self.buckets, pa.string()))
             )
-        prefix, column = ("harmful", _COLUMNS[self.score]) if self.side == "above" else ("quality", "quality_ppl")
+        prefix, column = "harmful" if self.side == "above" else "quality", self.score_column
         limits = self._thresholds(annotations.column(f"{prefix}_model"))
         values = annotations.column(column)
         fails = pc.greater(values, limits) if column in ("harmful_ratio", "quality_ppl") else pc.less(values, limits)

@@ -1,0 +1,165 @@
+"""The geometry of the report's pictures: bars and histograms as plain numbers that templates draw.
+
+Pictures are SVG paths stretched over their box, with labels beside them in HTML, so text keeps its size on a phone.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.aggregates import OTHER, Counts
+
+HEIGHT = 100
+"""Units of a picture's height; its width is 1,000."""
+_WIDTH = 1000
+_BINS = 32
+_FEW = 12
+_WIDE = 1000.0
+"""Positive values whose largest is this many times the smallest are shown by their logarithm."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A distribution before (`all`) and after (`kept`) the drops, as paths and labels."""
+
+    all: str
+    kept: str
+    ticks: list[str]
+    """Labels at equal distances, from the left to the right edge; or, if `centred`, one below each bar."""
+    marks: list[dict[str, Any]]
+    """`left` in percent, `label`: thresholds."""
+    documents: int
+    kept_documents: int
+    text: str
+    """The same in words, for those who cannot see it."""
+    centred: bool = False
+
+
+def bars(counts: Counts, kept: Counts, most: int = 30) -> list[dict[str, Any]]:
+    """The largest counts as rows of a bar chart: name, count, kept, and both as percent of the largest.
+
+    >>> bars({"a": 4, "b": 1}, {"a": 2}, most=1)
+    [{'name': 'a', 'count': 4, 'kept': 2, 'width': 100.0, 'kept_width': 50.0}]
+    """
+    ordered = sorted((item for item in counts.items() if item[0] != OTHER), key=lambda item: (-item[1], item[0]))
+    largest = max((count for _, count in ordered), default=1)
+    return [
+        {
+            "name": name,
+            "count": count,
+            "kept": kept.get(name, 0),
+            "width": 100 * count / largest,
+            "kept_width": 100 * kept.get(name, 0) / largest,
+        }
+        for name, count in ordered[:most]
+    ]
+
+
+def histogram(counts: Counts, kept: Counts) -> Histogram | None:
+    """The distribution of counts by number, such as pipeline.aggregates makes; None if there is no number."""
+    values = _numbers(counts)
+    if not values:
+        return None
+    log = min(values) > 0 and max(values) > _WIDE * min(values)
+    places = {value: math.log10(value) if log else value for value in values}
+    low, width, bins = _log_bins(places.values()) if log else _linear_bins(places.values())
+    found = _binned(values, places, low, width, bins)
+    found_kept = _binned(_numbers(kept), places, low, width, bins)
+    if not log and width == 1 and bins <= _FEW:  # whole numbers, each with a bar of its own
+        return _picture(found, found_kept, [f"{low + 0.5 + place:.0f}" for place in range(bins)], [], centred=True)
+    first, last = (low, low + width * bins) if log else (low + width / 2, low + width * (bins - 0.5))
+    edges = [first + (last - first) * part / 4 for part in range(5)]
+    return _picture(found, found_kept, [number(10**edge if log else edge) for edge in edges], [])
+
+
+def _log_bins(places: Collection[float]) -> tuple[float, float, int]:
+    """Where the first bin begins, the width of a bin, and their number, for logarithms."""
+    low, high = math.floor(10 * min(places)) / 10, max(places) + 1e-9
+    return low, (high - low) / _BINS, _BINS
+
+
+def _linear_bins(places: Collection[float]) -> tuple[float, float, int]:
+    """The same for values of two significant digits: bins are as wide as one or several of their steps, so that none
+    stays empty, or holds twice as much, because of the rounding.
+
+    >>> _linear_bins([0.0, 3.0]), _linear_bins([25.0, 120.0])
+    ((-0.5, 1.0, 4), (15.0, 10.0, 11))
+    """
+    low, high = min(places), max(places)
+    largest = max(abs(low), abs(high))
+    step = 10.0 ** (math.floor(math.log10(largest)) - 1) if largest else 1.0
+    if all(place == int(place) for place in places):
+        step = max(step, 1.0)
+    width = step * max(1, math.ceil((high - low) / step / _BINS))
+    begin = math.floor(low / step + 1e-9) * step - step / 2
+    return begin, width, max(1, math.ceil((high - begin) / width - 1e-9))
+
+
+def score_histogram(counts: Counts, kept: Counts, step: float, log: bool, limits: Mapping[str, float]) -> Histogram:
+    """The distribution of scores counted by bins of width `step`, with thresholds marked; `log`: bins are of log10."""
+    usable = {name: limit for name, limit in limits.items() if limit > 0 or not log}
+    places = [(math.log10(limit) if log else limit) / step for limit in usable.values()]
+    low = min([*map(int, counts), *map(math.floor, places)])
+    high = max([*map(int, counts), *map(math.floor, places)]) + 1
+    group = math.ceil((high - low) / max(_FEW, min(60, 4 * math.isqrt(sum(counts.values())))))
+    bins = math.ceil((high - low) / group)
+    found, found_kept = (_grouped(one, low, group, bins) for one in (counts, kept))
+    edges = [step * (low + group * bins * part / 4) for part in range(5)]
+    marks = [
+        {"left": 100 * (place - low) / (group * bins), "label": f"{name} {number(limit)}"}
+        for (name, limit), place in zip(usable.items(), places, strict=True)
+    ]
+    return _picture(found, found_kept, [number(10**edge if log else edge) for edge in edges], marks)
+
+
+def _grouped(counts: Counts, low: int, group: int, bins: int) -> list[int]:
+    found = [0] * bins
+    for name, count in counts.items():
+        found[(int(name) - low) // group] += count
+    return found
+
+
+def number(value: float) -> str:
+    """A number with at most three significant digits, thousands short.
+
+    >>> [number(value) for value in (0.1234, 12.0, 1234.5, 2_500_000)]
+    ['0.123', '12', '1.23k', '2.5M']
+    """
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def _numbers(counts: Counts) -> dict[float, int]:
+    return {float(name): count for name, count in counts.items() if name != OTHER}
+
+
+def _binned(values: dict[float, int], places: dict[float, float], low: float, width: float, bins: int) -> list[int]:
+    found = [0] * bins
+    for value, count in values.items():
+        if value in places:
+            found[min(bins - 1, int((places[value] - low) / width))] += count
+    return found
+
+
+def _picture(
+    found: Sequence[int], kept: Sequence[int], ticks: list[str], marks: list[dict[str, Any]], centred: bool = False
+) -> Histogram:
+    highest = max(found, default=0) or 1
+    total, left = sum(found), sum(kept)
+    peak = found.index(max(found)) / max(len(found) - 1, 1)
+    text = f"{total:,} documents from {ticks[0]} to {ticks[-1]}, {left:,} of them kept; the peak lies {peak:.0%} along"
+    text += "".join(f"; {mark['label']}" for mark in marks)
+    return Histogram(_steps(found, highest), _steps(kept, highest), ticks, marks, total, left, text, centred)
+
+
+def _steps(found: Sequence[int], highest: int) -> str:
+    """The outline of bars as an SVG path; a bar that is not empty is at least one unit high."""
+    width = _WIDTH / max(len(found), 1)
+    path = [f"M0 {HEIGHT}"]
+    for place, count in enumerate(found):
+        top = HEIGHT - max(1.0, HEIGHT * count / highest) if count else HEIGHT
+        path.append(f"V{top:.1f}H{(place + 1) * width:.1f}")
+    return "".join([*path, f"V{HEIGHT}Z"])

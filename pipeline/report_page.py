@@ -1,0 +1,135 @@
+"""Facts as pages: the template engine, its filters, and what the pages have in common."""
+
+import base64
+import hashlib
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pipeline.report_charts import bars, histogram, score_histogram
+from pipeline.report_warnings import warnings_of
+
+if TYPE_CHECKING:
+    import jinja2
+
+_MISSING: dict[str, Any] = {
+    "funnel": [], "statuses": {}, "surveys": {}, "sources": {}, "columns": {}, "columns_all": {}, "columns_kept": {},
+    "stage_columns": [], "rating": None, "rating_columns": [], "scores": [], "tokens": None, "bytes_read": None,
+    "part_facts": [], "pages": [], "quarantine_places": [], "parts": [], "versions": {}, "steps": [], "seconds": {},
+    "mixture": None, "contexts": None, "inputs": [], "documents_kept_bytes": 0,
+}  # fmt: skip
+"""What facts of an older version may lack."""
+
+
+def render(facts: dict[str, Any]) -> str:
+    """The report. Every value is escaped by the template engine."""
+    facts = _in_order(_MISSING | facts)
+    return page("report.html", facts=facts, warnings=warnings_of(facts), settings=_pretty(facts["config"]))
+
+
+def _in_order(facts: dict[str, Any]) -> dict[str, Any]:
+    """What is told step by step, in the order of the steps; JSON keeps it by name."""
+    steps = [step["name"] for step in facts["steps"]]
+
+    def place(item: tuple[str, Any]) -> tuple[int, str]:
+        name = item[0].rpartition("+")[2].partition(" ")[0]
+        return steps.index(name) if name in steps else len(steps), item[0]
+
+    times = sorted(((name, spent) for name, spent in facts["seconds"].items() if name != "total"), key=place)
+    surveys = dict(sorted(facts["surveys"].items(), key=place))
+    return facts | {"surveys": surveys, "times": times}
+
+
+def page(name: str, **values: Any) -> str:
+    """One page from a template."""
+    return environment().get_template(name).render(**values)
+
+
+@cache
+def environment() -> "jinja2.Environment":
+    """The template engine: values are escaped, and a name that is not there is an error."""
+    import jinja2
+
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(_FILTERS)
+    made.globals |= {"bars": bars, "histogram": histogram, "score_histogram": score_histogram, "source_of": source_of}
+    return made
+
+
+def source_of(template: str) -> str:
+    """The text of a template as it is: of a script, whose hash the page's policy names."""
+    loader = environment().loader
+    assert loader is not None
+    return loader.get_source(environment(), template)[0]
+
+
+def script_digest(script: str) -> str:
+    """The source expression by which a content security policy allows one inline script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def readable_bytes(size: float) -> str:
+    """Bytes with a decimal unit.
+
+    >>> readable_bytes(12_345_678)
+    '12.3 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> [duration(value) for value in (0.1234, 12.34, 75, 7300)]
+    ['0.12 s', '12.3 s', '1 min 15 s', '2 h 1 min']
+    """
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def percent(value: float) -> str:
+    """A share for people; what is not nothing is never shown as nothing, nor what is not all as all.
+
+    >>> [percent(value) for value in (0.0, 0.00001, 0.123, 0.99999, 1.0)]
+    ['0%', '<0.1%', '12.3%', '>99.9%', '100%']
+    """
+    if value in (0, 1):
+        return f"{value:.0%}"
+    return "<0.1%" if value < 0.001 else ">99.9%" if value > 0.999 else f"{value:.1%}"
+
+
+def cell(value: object) -> str:
+    """One cell of a table: numbers for people, nothing for what is not there."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+_FILTERS: dict[str, Any] = {
+    "thousands": lambda value: f"{value:,}",
+    "bytes": readable_bytes,
+    "duration": duration,
+    "percent": percent,
+    "cell": cell,
+    "digest": script_digest,
+}
+
+
+def _pretty(config: dict[str, Any]) -> str:
+    return orjson.dumps(config, option=orjson.OPT_INDENT_2).decode()

@@ -5,14 +5,15 @@
     gather    per shard: its pieces of all solved parts, in order of rows, as the ordinary sidecar of the stage
 
 Every file is written once, by one task, and recorded, so a killed run goes on where it was. What a stage sees of a part
-is sorted by id, so the sidecars depend on neither the shards' order nor workers nor engine. A task of `solve` holds one
-part, or TASK_BYTES of small ones, about three times over. On disk, the gathered columns and what was added lie once
+is sorted by id, so the sidecars depend on neither the shards' order nor workers nor engine. What it measures of its
+answers is in the records of `solve`, and is summed up before there are sidecars. A task of `solve` holds one part, or
+TASK_BYTES of small ones, about three times over. On disk, the gathered columns and what was added lie once
 beside the sidecars, uncompressed, until all sidecars are there.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,7 @@ from pipeline.exchange_tasks import (
     gather_tasks,
     solve_tasks,
 )
+from pipeline.measures import combined, save_measures
 from pipeline.parts import one_batch, placed, solved
 from pipeline.pieces import read_pieces, write_pieces
 from pipeline.plan import Step
@@ -76,6 +78,7 @@ def exchange(store: Store, steps: tuple[Step, ...], shards: Sequence[Shard], pha
         scattered = phase(f"{step.name} scatter", scatters, _finished, scatter)
         solves = solve_tasks(store, steps, scattered)
         records = phase(f"{step.name} solve", solves, _finished, solve)
+        save_measures(store, step, [record.measures for record in records])
         last = gather_tasks(store, step, shards, scattered, records)
         phase(f"{step.name} gather", last, finished_gather, gather)
     store.remove(exchange_directory(step))
@@ -106,12 +109,13 @@ def solve(task: SolveTask, tick: Tick) -> PiecesRecord:
     del found
     numbers = rows.column(_PART.name).to_numpy()
     parts = opened_parts(task.store, task.steps[-1])
-    added = solved(stage, parts, numbers, rows.select(list(gathers(stage))))
+    measures: list[Any] = []
+    added = solved(stage, parts, numbers, rows.select(list(gathers(stage))), measures)
     columns = [rows.column(_ROW.name), rows.column("id"), *added.columns]
     order = np.lexsort((rows.column(_ROW.name).to_numpy(), shard))
     answer = pa.RecordBatch.from_arrays(columns, schema=sidecar_schema(stage)).take(pa.array(order))
     keys, begins = np.unique(shard, return_index=True)
-    record = _publish(task.store, task.record_name, keys, _slices(answer, begins))
+    record = _publish(task.store, task.record_name, keys, _slices(answer, begins), combined(stage, measures))
     tick(rows.num_rows, 0)
     return record
 
@@ -146,9 +150,11 @@ def _finished(task: ScatterTask | SolveTask) -> PiecesRecord | None:
     return record if record and is_there(task.store, record.file) else None
 
 
-def _publish(store: Store, name: str, keys: np.ndarray, batches: Iterator[pa.RecordBatch]) -> PiecesRecord:
+def _publish(
+    store: Store, name: str, keys: np.ndarray, batches: Iterator[pa.RecordBatch], measures: Any = None
+) -> PiecesRecord:
     file, ends = write_pieces(store, f"{name.removesuffix('.json')}.pieces", batches)
-    record = PiecesRecord(file, tuple(keys.tolist()), ends)
+    record = PiecesRecord(file, tuple(keys.tolist()), ends, measures)
     store.write_json(name, record)
     return record
 

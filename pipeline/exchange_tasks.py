@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class PiecesRecord:
     """What each piece is of, ascending: the part, or the number of the shard."""
     ends: tuple[int, ...]
     """Byte at which each ends."""
+    measures: Any = None
+    """What the stage measured of the parts that it solved."""
 
 
 @dataclass(frozen=True)

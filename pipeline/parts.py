@@ -4,12 +4,14 @@ import contextlib
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.contract import GroupStage, Parts, checked
+from stages.contract import GroupStage, Parts, is_measuring
+from stages.contract_checks import checked
 from stages.errors import ContractError, EngineError, TamisError
 
 
@@ -27,10 +29,13 @@ def placed(stage: GroupStage, parts: Parts, rows: pa.RecordBatch) -> np.ndarray:
     return found
 
 
-def solved(stage: GroupStage, parts: Parts, numbers: np.ndarray, rows: pa.RecordBatch) -> pa.RecordBatch:
+def solved(
+    stage: GroupStage, parts: Parts, numbers: np.ndarray, rows: pa.RecordBatch, measures: list[Any] | None = None
+) -> pa.RecordBatch:
     """What the stage adds to rows whose parts are `numbers`, in their order.
 
-    It sees each part whole and sorted by id: of ids b a d c in parts 7 7 0 7, first d, then a b c.
+    It sees each part whole and sorted by id: of ids b a d c in parts 7 7 0 7, first d, then a b c. What it measures of
+    each part is added to `measures`.
     """
     if not rows.num_rows:
         return one_batch([], stage.adds)
@@ -42,6 +47,9 @@ def solved(stage: GroupStage, parts: Parts, numbers: np.ndarray, rows: pa.Record
         batch = rows.take(pa.array(chosen))
         with _explained(stage, f"solve part {part} of {batch.num_rows:,} rows"):
             answers.append(checked(stage, batch, parts.solve(part, batch)))
+        if measures is not None and is_measuring(stage):
+            with _explained(stage, f"measure part {part} of {batch.num_rows:,} rows"):
+                measures.append(stage.measure(part, batch, answers[-1]))
     back = np.empty(len(order), dtype=np.int64)
     back[order] = np.arange(len(order))
     return one_batch(answers, stage.adds).take(pa.array(back))

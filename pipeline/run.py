@@ -19,6 +19,7 @@ from pipeline.lock import locked
 from pipeline.manifest import NAME as MANIFEST
 from pipeline.manifest import Finished, check_output, reset_result, write_manifest
 from pipeline.needs import job_of
+from pipeline.measures import load_measures, summaries
 from pipeline.outcomes import Outcome, ShardTask, finished_outcome, process_shard
 from pipeline.plan import Plan, Step, changed_inputs, make_plan
 from pipeline.progress import StepProgress, step_progress
@@ -135,7 +136,7 @@ class _Run:
         return [Shard(file, repeated.rows.get(file.name, ())) for file in files]
 
     def _survey(self, shards: Sequence[Shard]) -> dict[str, Summary]:
-        """What the stages found that must know all rows before they can annotate one, by name."""
+        """What the stages found that must know all rows before they can annotate one, and measured, by name."""
         found: dict[str, Summary] = {}
         for number, step in enumerate(self.plan.batch):
             if has_survey(step.stage):
@@ -144,9 +145,9 @@ class _Run:
                 survey = surveyed(
                     self.store, steps, self.plan.config.seed, prepare, functools.partial(self._round, steps, shards)
                 )
-                found[step.name] = step.stage.summary(survey.state)
                 if is_group(step.stage):
                     exchange(self.store, steps, shards, self._map)
+                found |= summaries(step.stage, survey.state, load_measures(self.store, step))
         return found
 
     def _prepare(self, steps: tuple[Step, ...], shards: Sequence[Shard]) -> None:

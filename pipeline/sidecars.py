@@ -21,7 +21,8 @@ from pipeline.records import FileRecord, file_record, is_there, read_record
 from pipeline.shards import ShardWriter, masked_rows, read_table
 from pipeline.storage import HashedFile, Store
 from pipeline.survey_state import finished_state
-from stages.contract import Annotate, BatchStage, Stage, SurveyStage, checked, is_group, is_survey
+from stages.contract import Annotate, BatchStage, Stage, SurveyStage, is_group, is_survey
+from stages.contract_checks import checked
 from stages.errors import EngineError, TamisError
 
 Tick = Callable[[int, int], None]

@@ -15,6 +15,7 @@ from pipeline.config import InputConfig, stage_values
 from pipeline.documents_of import MB, documents_of
 from pipeline.formats import BadRecord
 from pipeline.listing import list_inputs
+from pipeline.measures import combined, summaries
 from pipeline.parts import one_batch, placed, solved
 from pipeline.plan import check_columns, remedy
 from pipeline.reading import as_batch
@@ -32,12 +33,11 @@ from stages.contract import (
     Summary,
     Surveying,
     SurveyStage,
-    checked,
-    decided,
     gathers,
     has_survey,
     is_group,
 )
+from stages.contract_checks import checked, decided
 from stages.errors import ConfigError, EngineError, InputError, NothingRead
 
 _ROWS = 256
@@ -97,19 +97,22 @@ def _opened(stage: Stage, request: StageRequest) -> tuple[Annotate, Summary | No
         if rounds == MOST_ROUNDS:
             raise EngineError(f"stage '{stage.name}' is not done after {rounds} rounds: its survey must converge")
         state, rounds = stage.reduce(state, _partial(stage, state, request)), rounds + 1
-    annotate = _by_parts(stage, state, request) if is_group(stage) else cast(SurveyStage, stage).open_with(state)
-    return annotate, stage.summary(state)
+    if not is_group(stage):
+        return cast(SurveyStage, stage).open_with(state), stage.summary(state)
+    annotate, measures = _by_parts(stage, state, request)
+    return annotate, summaries(stage, state, measures)[stage.name]
 
 
-def _by_parts(stage: GroupStage, state: State, request: StageRequest) -> Annotate:
-    """What a group stage answers for all documents, all in memory, given out in their order."""
+def _by_parts(stage: GroupStage, state: State, request: StageRequest) -> tuple[Annotate, Any]:
+    """What a group stage answers for all documents, all in memory, given out in their order; and what it measured."""
     batches = [batch.select(list(gathers(stage))) for batch in _batches(stage, list(request.inputs), request.limit, [])]
     if not batches:
         raise NothingRead(f"no document in {', '.join(request.inputs)}")
     schema = pa.unify_schemas([batch.schema for batch in batches], promote_options="permissive")
     rows = one_batch([batch.cast(schema) for batch in batches], schema)
     parts = stage.open_parts(state)
-    answers = solved(stage, parts, placed(stage, parts, rows), rows)
+    measures: list[Any] = []
+    answers = solved(stage, parts, placed(stage, parts, rows), rows, measures)
     begin = 0
 
     def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -117,7 +120,7 @@ def _by_parts(stage: GroupStage, state: State, request: StageRequest) -> Annotat
         begin += batch.num_rows
         return answers.slice(begin - batch.num_rows, batch.num_rows)
 
-    return annotate
+    return annotate, combined(stage, measures)
 
 
 def _partial(stage: Surveying, state: State, request: StageRequest) -> Any:

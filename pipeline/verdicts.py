@@ -11,7 +11,8 @@ from pipeline.plan import Step
 from pipeline.records import FileRecord
 from pipeline.sidecars import Reaching, SidecarRecord, Tick, ensure_sidecar, load_sidecar
 from pipeline.storage import Store
-from stages.contract import Stage, decided
+from stages.contract import Stage
+from stages.contract_checks import decided
 
 
 @dataclass(frozen=True)

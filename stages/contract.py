@@ -1,4 +1,4 @@
-"""The stage contract: what a stage is, and the checks that hold it to its word.
+"""The stage contract: what a stage is. `contract_checks` holds it to its word.
 
 A stage is a frozen dataclass whose fields are its section in the YAML. It *annotates*: `open()` loads its models
 once per worker and returns a pure function from a record batch to a batch of the added columns, one row per row, in
@@ -12,12 +12,10 @@ stage then sees rows that belong together, a *part* of all rows, at once.
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeGuard, cast
+from typing import Any, ClassVar, Protocol, TypeGuard
 
 import numpy as np
 import pyarrow as pa
-
-from stages.errors import ContractError
 
 Annotate = Callable[[pa.RecordBatch], pa.RecordBatch]
 State = Mapping[str, Any]
@@ -149,6 +147,22 @@ class GroupStage(Surveying, Protocol):
         ...
 
 
+class Measuring(GroupStage, Protocol):
+    """A group stage that also says how good its answers are, by small values for JSON that are summed up over parts."""
+
+    def measure(self, part: int, rows: pa.RecordBatch, answer: pa.RecordBatch) -> Any:
+        """What is to be known of a part that was solved: what it saw, and what it answered, both sorted by id."""
+        ...
+
+    def combine(self, found: Sequence[Any]) -> Any:
+        """One such value for the parts of several (at least one), in any grouping."""
+        ...
+
+    def measured(self, found: Any) -> Summary:
+        """What the value of all parts says, for the report and the terminal."""
+        ...
+
+
 class ContextStage(Stage, Protocol):
     """A stage that works on packed contexts, after the documents are written: it adds no column and drops nothing."""
 
@@ -169,6 +183,11 @@ def is_survey(stage: object) -> TypeGuard[SurveyStage]:
 def is_group(stage: object) -> TypeGuard[GroupStage]:
     """Whether a stage must see rows that belong together at once."""
     return hasattr(stage, "open_parts")
+
+
+def is_measuring(stage: object) -> TypeGuard[Measuring]:
+    """Whether a stage says how good its answers are."""
+    return hasattr(stage, "measure")
 
 
 def has_survey(stage: object) -> TypeGuard[Surveying]:
@@ -222,36 +241,6 @@ def values_of(stage: Stage, *, filter: bool) -> dict[str, object]:
     """The thresholds (`filter=True`) or the annotation settings (`filter=False`) of a stage, by name."""
     wanted = (s.name for s in settings_of(stage) if s.filter is filter and not s.operational)
     return {name: getattr(stage, name) for name in wanted}
-
-
-def checked(stage: Stage, batch: pa.RecordBatch, answer: pa.RecordBatch) -> pa.RecordBatch:
-    """Return `answer` if it keeps the contract for `batch`; raise ContractError otherwise."""
-    if not answer.schema.equals(stage.adds):
-        raise ContractError(
-            f"stage '{stage.name}' answered with columns {_columns(answer.schema)}, "
-            f"but declares {_columns(stage.adds)}: mend the stage or its `adds`"
-        )
-    if answer.num_rows != batch.num_rows:
-        raise ContractError(
-            f"stage '{stage.name}' answered {answer.num_rows} rows for {batch.num_rows}: "
-            "a batch stage gives one row per row, in the same order"
-        )
-    return answer
-
-
-def decided(stage: Stage, annotations: pa.RecordBatch) -> list[str | None]:
-    """The stage's reasons, one per row (null: kept); ContractError if they are no strings or too few or many."""
-    reasons = stage.decide(annotations)
-    if len(reasons) != annotations.num_rows or not (pa.types.is_string(reasons.type) or pa.types.is_null(reasons.type)):
-        raise ContractError(
-            f"stage '{stage.name}' decided {len(reasons)} rows of type {reasons.type} for {annotations.num_rows}: "
-            "`decide` gives a string or null per row"
-        )
-    return cast(list[str | None], reasons.to_pylist())
-
-
-def _columns(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name}: {field.type}" for field in schema) or "(none)"
 
 
 def _type_name(annotation: object) -> str:

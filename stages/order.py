@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from stages.contract import State, Summary, setting
 from stages.errors import ConfigError
 from stages.order_groups import groups_in
+from stages.order_measures import Found, bucket_found, combined, summary_of_found
 from stages.order_parts import DUPLICATE, OrderParts
 from stages.order_rows import rows_of
 from stages.order_summary import summary_of
@@ -36,6 +37,7 @@ _SCHEMA = pa.schema(
         pa.field("order_similarity", pa.float32()),
         pa.field("order_similarity_by_id", pa.float32()),
         pa.field("order_recall", pa.float32()),
+        pa.field("order_neighbours", pa.list_(pa.int32())),
     ]
 )
 
@@ -47,11 +49,12 @@ class Order:
     Columns: `bucket` (counted over all groups), `position` (0, 1, ... in each group), `duplicate_of` (the id of the
     document that stays), `order_status` (placed, duplicate, no_vector), `order_similarity` (cosine to the document
     before it in the bucket), `order_similarity_by_id` (the same if they stood by id), `order_recall` (of the neighbour
-    lists of its bucket, on a sample). Duplicates come last in their bucket, documents without a vector in their group.
+    lists of its bucket, on a sample), `order_neighbours` (places of the nearest that are placed, relative to its own,
+    the most similar first). Duplicates come last in their bucket, documents without a vector in their group.
     """
 
     name: ClassVar[str] = "order"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     by: tuple[str, ...] = setting(("source",), "columns (two at most) whose values are groups, each with its own order")
     mode: str = setting("context", "context: similar within contexts; path: along the order; fast: so, with less work")
@@ -137,6 +140,18 @@ class Order:
     def open_parts(self, state: State) -> OrderParts:
         """The buckets."""
         return OrderParts.of(self, state)
+
+    def measure(self, part: int, rows: pa.RecordBatch, answer: pa.RecordBatch) -> Found:
+        """Similarities before and after, recall, duplicates and size of a bucket; see `order_measures`."""
+        return bucket_found(self, rows, answer)
+
+    def combine(self, found: Sequence[Found]) -> Found:
+        """Of several buckets."""
+        return combined(found)
+
+    def measured(self, found: Found) -> Summary:
+        """Similarities and duplicates of all buckets."""
+        return summary_of_found(found)
 
     def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
         """`duplicate` for those that fell; null to keep."""

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from stages.contract import State
 from stages.order_groups import Group, first_parts, groups_in, placed_rows
-from stages.order_rows import rows_of
+from stages.order_rows import rows_of, tokens_of
 from stages.order_sketches import confirmation
 from stages.ordering_duplicates import compact, near_duplicates
-from stages.ordering_graph import Ints, Longs
+from stages.ordering_graph import Ints
 from stages.ordering_measures import consecutive
 from stages.ordering_modes import Mode, Windows, ordered
 from stages.ordering_neighbours import Neighbours, Ties, neighbours, recall
@@ -44,6 +44,8 @@ class Solved:
     """The row that each is a duplicate of, or -1."""
     recall: float
     """Of the neighbour lists, on a sample."""
+    near: Ints
+    """(placed rows, k): the neighbours of those that are placed, most similar first, as places among them; -1: none."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,22 @@ def solve(settings: "Order", rows: pa.RecordBatch, vectors: Units, ties: Ties) -
         fell_to = near_duplicates(vectors, wide, _ranks(settings, rows), settings.duplicates, confirm)
     kept = fell_to < 0
     near = _lists(settings, vectors, wide, kept, ties)
-    windows = Windows(_tokens(settings, rows)[kept], settings.context)
+    windows = Windows(tokens_of(settings, rows)[kept], settings.context)
     places = ordered(vectors[kept], near, ties[kept], cast(Mode, settings.mode), windows)
     sequence = np.concatenate([np.flatnonzero(kept)[places], np.flatnonzero(~kept)]).astype(np.int32)
-    return Solved(sequence, fell_to, recall(vectors, wide, ties, RECALLED))
+    return Solved(sequence, fell_to, recall(vectors, wide, ties, RECALLED), _by_place(near.ids, places))
+
+
+def _by_place(ids: Ints, places: Ints) -> Ints:
+    """Neighbour lists (n, k) in the order `places` (n,), as places in it; -1 stays.
+
+    >>> _by_place(np.array([[1, 2], [2, -1], [0, 1]], np.int32), np.array([2, 0, 1], np.int32)).tolist()
+    [[1, 2], [2, 0], [0, -1]]
+    """
+    numbers = np.empty(len(places) + 1, np.int32)
+    numbers[places], numbers[-1] = np.arange(len(places), dtype=np.int32), -1
+    found: Ints = numbers[ids[places]]
+    return found
 
 
 def _lists(settings: "Order", vectors: Units, wide: Neighbours, kept: npt.NDArray[np.bool_], ties: Ties) -> Neighbours:
@@ -135,15 +149,6 @@ def _ranks(settings: "Order", rows: pa.RecordBatch) -> Ints:
     return ranks
 
 
-def _tokens(settings: "Order", rows: pa.RecordBatch) -> Longs:
-    """Of each row (n,), at least 1."""
-    given = pc.fill_null(rows.column(settings.tokens_from if settings.tokens_from != "bytes" else "text_bytes"), 0)
-    counts = given.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    per_token = settings.bytes_per_token if settings.tokens_from == "bytes" else 1.0
-    found: Longs = np.maximum(np.ceil(counts / per_token), 1).astype(np.int64)
-    return found
-
-
 def _answer(
     settings: "Order", part: int, begin: int, ids: pa.StringArray, vectors: Units, solved: Solved
 ) -> pa.RecordBatch:
@@ -159,8 +164,20 @@ def _answer(
         _similarities(vectors, solved.sequence[: placed.sum()]),
         _similarities(vectors, np.flatnonzero(placed).astype(np.int32)),
         pa.array(np.full(count, solved.recall, np.float32)),
+        _neighbours(solved.near, solved.sequence, count),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=settings.adds)
+
+
+def _neighbours(near: Ints, sequence: Ints, count: int) -> pa.Array:
+    """Of each of `count` rows its neighbours, by how far their places are from its own; null if it has no place."""
+    there = near >= 0
+    away = (near - np.arange(len(near), dtype=np.int32)[:, None])[there]
+    ends = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(ends), pa.array(away, pa.int32()))
+    places = np.full(count, -1, np.int64)
+    places[sequence[: len(near)]] = np.arange(len(near))
+    return lists.take(pa.array(places, mask=places < 0))
 
 
 def _similarities(vectors: Units, order: Ints) -> pa.Array:

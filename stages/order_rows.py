@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages.errors import ConfigError
+from stages.ordering_graph import Longs
 from stages.ordering_vectors import Mask, Units, units, usable
 from stages.select_rows import id_hashes, strata_of
 
@@ -62,6 +64,15 @@ def vectors_of(column: pa.ListArray) -> tuple[Mask, Units]:
     good = usable(numbers)
     found[found] = good
     return found, units(numbers[good])
+
+
+def tokens_of(settings: "Order", rows: pa.RecordBatch) -> Longs:
+    """How many each row (n,) has, or is thought to have; at least 1."""
+    given = pc.fill_null(rows.column(settings.tokens_from if settings.tokens_from != "bytes" else "text_bytes"), 0)
+    counts = given.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    per_token = settings.bytes_per_token if settings.tokens_from == "bytes" else 1.0
+    found: Longs = np.maximum(np.ceil(counts / per_token), 1).astype(np.int64)
+    return found
 
 
 def check_sizes(sizes: list[int]) -> None:

@@ -22,7 +22,6 @@ from stages.contract import (
     Stage,
     State,
     SurveyStage,
-    checked,
     gathers,
     has_survey,
     is_group,
@@ -30,6 +29,7 @@ from stages.contract import (
     settings_of,
     values_of,
 )
+from stages.contract_checks import checked
 from stages.embed_shingles import Sketcher
 from stages.errors import ConfigError, ContractError
 from tests.rated import batch as rated

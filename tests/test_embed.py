@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.contract import checked
+from stages.contract_checks import checked
 from stages.embed import Embed
 from stages.errors import ConfigError
 from tests.embed_models import WORDS, write_encoder, write_json, write_modules, write_static

@@ -1,6 +1,7 @@
 """Group stages: rows of one part meet however they lie in shards, and an exchange cut short goes on."""
 
 import itertools
+import json
 import os
 import random
 import signal
@@ -67,6 +68,12 @@ def rows_of(output: Path) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for file in files for row in pq.read_table(file).drop_columns("text").to_pylist()}
 
 
+def measures_of(output: Path) -> Any:
+    """What was measured, as it is kept."""
+    (file,) = output.glob("steps/02-ranks-*/measured.json")
+    return json.loads(file.read_bytes())
+
+
 def oracle(lengths: dict[str, int], count: int) -> dict[str, tuple[int, list[str]]]:
     """Rank and part by a plain loop."""
     members: dict[int, list[str]] = {}
@@ -92,7 +99,9 @@ def test_each_row_is_ranked_in_its_part(tmp_path: Path, paths: tuple[str, ...]) 
     assert (counts.stage, counts.entered, counts.dropped) == ("ranks", len(expected), {"first": len(firsts)})
     assert all(row["above"] is None for i, row in rows.items() if i in firsts)
     assert finished.ledger.quarantined == {"repeated_id": 1}
-    assert finished.surveys["ranks"].notes == ("0 rows",)
+    assert finished.surveys["ranks"].notes == ("0 rows", f"{len(expected)} rows in 6 parts")
+    longest = max(row["length"] for id_, row in rows.items() if id_ in expected)
+    assert finished.surveys["ranks result"].rows == (("longest", longest),)
     assert not list((tmp_path / "run").rglob("exchange"))
     assert {"ranks scatter", "ranks solve", "ranks gather"} <= finished.seconds.keys()
 
@@ -146,6 +155,7 @@ def test_shards_without_rows_and_no_rows_at_all(tmp_path: Path, paths: tuple[str
     (sidecar,) = (tmp_path / "none").glob("steps/02-ranks-*/*.parquet")
     assert pq.read_table(sidecar).num_rows == 0
     assert pq.read_schema(sidecar).names == ["row", "id", *Ranks().adds.names]
+    assert measures_of(tmp_path / "none") is None
 
 
 def test_thousands_of_parts_share_tasks(tmp_path: Path) -> None:
@@ -202,6 +212,7 @@ def test_a_run_cut_short_at_any_write_goes_on(
         go(config(paths, tmp_path / "run", *chain))
     assert len(solved) <= 6
     assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "whole")
+    assert measures_of(tmp_path / "run") == measures_of(tmp_path / "whole")
     assert all(path.stat().st_mtime_ns == when for path, when in before.items() if path.exists())
 
 
@@ -226,6 +237,7 @@ def test_sigkill_at_a_random_moment(
     process.wait(60)
     subprocess.run([*COMMAND, tmp_path / "run", "2", *paths], check=True)
     assert fingerprint(tmp_path / "run") == expected
+    assert measures_of(tmp_path / "run") == measures_of(paths[0].parent / "run")
 
 
 def test_on_s3_it_is_the_same(tmp_path: Path, paths: tuple[str, ...], s3_url: str) -> None:
@@ -274,11 +286,13 @@ def test_what_is_gathered_is_not_made_again(
         again = go(config(paths, tmp_path / "run", CHAIN[0], Ranks(drop_first=False), *CHAIN[2:]))
     assert again.funnel[1].dropped == {}
     assert "ranks solve" not in again.seconds
+    assert again.surveys["ranks result"] == first.surveys["ranks result"]
     (sidecar, *_) = sorted((tmp_path / "run").glob("steps/02-ranks-*/*.parquet"))
-    content = sidecar.read_bytes()
+    content, measures = sidecar.read_bytes(), measures_of(tmp_path / "run")
     sidecar.unlink()
     go(config(paths, tmp_path / "run"))
     assert sidecar.read_bytes() == content
+    assert measures_of(tmp_path / "run") == measures
     assert {name: value for name, value in fingerprint(tmp_path / "run").items() if name in before} == before
 
 
@@ -313,6 +327,22 @@ def test_a_part_that_fails_is_named_without_its_text(tmp_path: Path, paths: tupl
     assert "ValueError in tiny.py line" in str(error.value)
     assert "digest" not in str(error.value)
     assert error.value.__suppress_context__
+
+
+def test_a_part_that_cannot_be_measured_is_named_without_its_text(tmp_path: Path, paths: tuple[str, ...]) -> None:
+    with pytest.raises(EngineError, match=r"failed to measure part -1 of .* ValueError in tiny\.py") as error:
+        go(config(paths, tmp_path / "run", Length(), Ranks(answer="not measured")))
+    assert "digest" not in str(error.value)
+
+
+@pytest.mark.parametrize("cut", [0, 3000, 10**9])
+def test_measures_do_not_depend_on_how_parts_share_tasks(
+    tmp_path: Path, paths: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    monkeypatch.setattr(exchange_tasks, "TASK_BYTES", cut)
+    finished = go(config(paths, tmp_path / "run", Length(least=30), Ranks()))
+    entered = finished.funnel[1].entered
+    assert {**measures_of(tmp_path / "run"), "longest": 0} == {"parts": [*range(-1, 5)], "rows": entered, "longest": 0}
 
 
 def test_an_error_that_explains_itself_comes_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,7 +410,9 @@ def test_one_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     expected = oracle({row["id"]: row["length"] for row in rows[:590]}, 5)  # type: ignore[misc]
     assert {row["id"]: (row["rank"], row["part_ids"]) for row in out} == expected
     assert [row["drop_reason"] for row in out] == ["first" if row["rank"] == 0 else None for row in out]
-    assert "590 rows" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "590 rows\n" in said
+    assert "590 rows in 6 parts\n" in said
     (tmp_path / "bad.jsonl").write_text("broken\n")
     with pytest.raises(NothingRead, match="no document in"):
         run_stage(Console(width=200), StageRequest("ranks", (str(tmp_path / "bad.jsonl"),)))

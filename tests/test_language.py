@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.contract import Annotate, checked
+from stages.contract import Annotate
+from stages.contract_checks import checked
 from stages.errors import ConfigError
 from stages.language import Language, second_shares
 from stages.model_files import LID_176

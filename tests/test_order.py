@@ -11,13 +11,14 @@ import pyarrow as pa
 import pytest
 
 from pipeline.parts import placed, solved
-from stages.contract import State, decided, gathers, settings_of
+from stages.contract import State, gathers, settings_of
+from stages.contract_checks import decided
 from stages.embed_shingles import Sketcher
 from stages.errors import ConfigError
 from stages.order import Order
 from stages.order_sketches import confirmation
 from stages.ordering_shingles import containment, resemblance, shingles
-from stages.ordering_vectors import floats
+from stages.ordering_vectors import floats, units
 from tests.ordering_sets import EDGES, clusters
 
 SKETCHER = Sketcher()
@@ -277,3 +278,60 @@ def test_reads_only_what_its_settings_need() -> None:
     stage = Order(by=("lang",), confirm="none", tokens_from="embedding_tokens", prefer="rating")
     assert stage.reads == ("embedding", "lang", "embedding_tokens", "rating")
     assert all(info.help for info in settings_of(stage))
+
+
+def test_neighbours_are_told_by_place() -> None:
+    vectors = floats(clusters(120, groups=4))
+    vectors[5] = vectors[90]
+    given = texts(120)
+    given[90] = given[5]
+    found = run(Order(neighbours=5, by=()), [rows([*vectors, None], [*given, ""])])
+    by_place = {one["position"]: id_ for id_, one in found.items()}
+    assert found["090"]["order_neighbours"] is found["120"]["order_neighbours"] is None
+    standing = [number for number in range(120) if number != 90]
+    products = floats(units(vectors)) @ floats(units(vectors)).T
+    for number in standing:
+        one = found[f"{number:03}"]
+        near = [int(by_place[one["position"] + away]) for away in one["order_neighbours"]]
+        others = sorted((other for other in standing if other != number), key=lambda other: -products[number, other])
+        assert np.allclose(products[number, near], products[number, others[:5]], atol=1e-3)
+
+
+def test_measures_are_those_of_a_plain_loop_and_add_up() -> None:
+    given, vectors = twins()
+    vectors = np.concatenate([vectors, vectors[:1] * 2])
+    batch = rows([*vectors, None], [*given, given[0], ""], source=["a"] * 150 + ["b"] * 152)
+    stage = Order(context=100, tokens_from="text_bytes", by=())
+    answers, found = measured(stage, batch)
+    placed = sorted((one["position"], int(id_)) for id_, one in answers.items() if one["order_status"] == "placed")
+    unit = floats(units(vectors))
+    along = [float(unit[one] @ unit[two]) for (_, one), (_, two) in itertools.pairwise(placed)]
+    total, count = found["neighbours"]["sum"]
+    assert (count, sum(found["neighbours"]["counts"].values())) == (len(placed) - 1,) * 2
+    assert total == pytest.approx(sum(along), abs=0.05)
+    fell: dict[str, int] = {}
+    for one in answers.values():
+        if one["duplicate_of"]:
+            fell[one["duplicate_of"]] = fell.get(one["duplicate_of"], 0) + 1
+    assert found["stand_for"] == {"0": len(placed) - len(fell), "1": 99, "2": 1}
+    assert sum(int(size) * number for size, number in found["stand_for"].items()) == 301 - len(placed)
+    assert found["sizes"] == {"256": 1}
+    assert found["recall"] == [301.0, 301, 1.0]
+    again = stage.combine([found, stage.combine([found, measured(stage, rows([None, None]))[1]])])
+    assert again["stand_for"] == {name: 2 * number for name, number in found["stand_for"].items()}
+    assert again["contexts"][0] == 2 * found["contexts"][0] > 0
+    summary = stage.measured(again)
+    assert (
+        f"{2 * (301 - len(placed))} near-duplicates; documents that stay for them: 198 for 1, 2 for 2" in summary.notes
+    )
+    assert sum(row[1] for row in summary.rows) == 2 * len(along)  # type: ignore[misc]
+    assert stage.measured(stage.combine([measured(stage, rows([None]))[1]])).rows == ()
+
+
+def measured(stage: Order, batch: pa.RecordBatch) -> tuple[dict[str, dict[str, Any]], Any]:
+    """What is added to each id, and what is measured of all buckets."""
+    seen = batch.select(list(gathers(stage)))
+    parts = stage.open_parts(surveyed(stage, [batch]))
+    measures: list[Any] = []
+    answer = solved(stage, parts, placed(stage, parts, seen), seen, measures)
+    return dict(zip(batch.column("id").to_pylist(), answer.to_pylist(), strict=True)), stage.combine(measures)

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
-from stages.contract import checked
+from stages.contract_checks import checked
 from stages.errors import ModelError
 from stages.model_files import sha256_of
 from stages.rating import Rating

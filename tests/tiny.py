@@ -224,6 +224,24 @@ class Ranks:
         assert self.finished(state)
         return RankParts(self)
 
+    def measure(self, part: int, rows: pa.RecordBatch, answer: pa.RecordBatch) -> dict[str, Any]:
+        assert rows.schema.names == ["id", "length", "text_bytes"]
+        assert rows.column("id").to_pylist() == sorted(rows.column("id").to_pylist())
+        if self.answer == "not measured":
+            raise ValueError(f"cannot digest {rows.to_pylist()}")
+        ranks = answer.column("rank").to_pylist()
+        longest = rows.column("length").to_pylist()[ranks.index(max(ranks))]
+        return {"parts": [part], "rows": rows.num_rows, "longest": longest}
+
+    def combine(self, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        parts = sorted(part for one in found for part in one["parts"])
+        rows, longest = sum(one["rows"] for one in found), max(one["longest"] for one in found)
+        return {"parts": parts, "rows": rows, "longest": longest}
+
+    def measured(self, found: dict[str, Any]) -> Summary:
+        note = f"{found['rows']} rows in {len(found['parts'])} parts"
+        return Summary((note,), ("what", "characters"), (("longest", found["longest"]),))
+
     def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
         ranks = annotations.column("rank").to_pylist()
         return pa.array(["first" if self.drop_first and rank == 0 else None for rank in ranks], pa.string())

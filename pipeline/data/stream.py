@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.data.contexts import ContextSource
 from stages.errors import ConfigError, InputError
 from stages.mixture_log import Facts, read_log, spans_of
-from stages.mixture_schedule import Block, Schedule, Span
+from stages.mixture_schedule import Schedule, Span
 
 _POLL_S = 0.02
 
@@ -66,16 +66,17 @@ class MixtureStream:
                 "load it with as many workers as before, or use seek() with the number of samples trained"
             )
         self._taken = self._skip
-        block: Block | None = None
+        begin, drawn = 0, list[tuple[str, int]]()
         while True:
             index = self._next()
-            if block is None or index >= block.begin + len(block.groups):
+            if index >= begin + len(drawn):
                 if not self._known(index):
                     return
-                block = self._block(index)
-            sample = self._sample(block, index)
+                begin, drawn = self._block(index)
+            name, context = drawn[index - begin]
+            row = self._sources[name].rows(context, context + 1)[0]
             self._taken += 1
-            yield sample
+            yield {**row, "group": name, "sample": index}
 
     def seek(self, sample: int) -> None:
         """Begin at a sample index: the number of samples that were trained on, over all ranks."""
@@ -104,12 +105,6 @@ class MixtureStream:
         batch, inside = divmod(self._taken, self._batch)
         return self._begin + ((batch * workers + number) * self._batch + inside) * self._ranks + self._rank
 
-    def _sample(self, block: Block, index: int) -> dict[str, Any]:
-        place = index - block.begin
-        name = self._schedule.groups[block.groups[place]]
-        context = int(block.drawn[place]) % self._facts.contexts[name]
-        return {**self._sources[name].rows(context, context + 1)[0], "group": name, "sample": index}
-
     def _known(self, index: int) -> bool:
         """Whether there is such a sample; waits for the decision that says so."""
         until = time.monotonic() + self._wait_s
@@ -124,14 +119,17 @@ class MixtureStream:
                 time.sleep(_POLL_S)
         return True
 
-    def _block(self, index: int) -> Block:
+    def _block(self, index: int) -> tuple[int, list[tuple[str, int]]]:
+        """The first sample of the block that holds this one, and for each of its samples the group and the context."""
         found = next(self._schedule.blocks(index), None)
         if found is None:
             raise InputError(
                 f"all groups with a share have run out at sample {self._schedule.run_out}: raise max_epochs or add "
                 f"data; asked for were {self._facts.samples or self._schedule.end:,} samples"
             )
-        return found
+        names = [self._schedule.groups[group] for group in found.groups.tolist()]
+        contexts = (found.drawn % self._schedule.sizes[found.groups]).tolist()
+        return found.begin, list(zip(names, contexts, strict=True))
 
     def _read(self) -> bool:
         """Take what is new in the log; whether there was something. A log of unknown length ends where it ends."""

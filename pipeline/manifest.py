@@ -11,6 +11,8 @@ from typing import Any
 from pipeline import __version__
 from pipeline.aggregates import Counts, merge
 from pipeline.config import as_plain
+from pipeline.contexts import Contexts
+from pipeline.finishing import contexts_facts
 from pipeline.ledger import Ledger, funnel_of
 from pipeline.lock import LEASE
 from pipeline.outcomes import Outcome
@@ -24,7 +26,9 @@ from stages.errors import ConfigError, InputError
 
 NAME = "manifest.json"
 _CURRENT = "steps/current.json"
-_RESULT = (NAME, "data", "dropped", "quarantine", "report.html", "report.json")
+_AFTER = (NAME, "report.html", "report.json", "mixture.jsonl", "mixed")
+"""Of a result: what is made after the documents and their contexts, and the manifest that goes first."""
+_RESULT = (*_AFTER, "data", "dropped", "quarantine", "contexts")
 _LIBRARIES = ("pyarrow", "numpy", "fasttext-community", "pycld2", "duckdb", "orjson")
 
 
@@ -42,6 +46,8 @@ class Finished:
     """Wall-clock seconds by step, of this call alone (a resumed step shows what was left of it)."""
     surveys: Mapping[str, Summary] = dataclasses.field(default_factory=dict)
     """What stages found out about all rows, by stage."""
+    contexts: Contexts | None = None
+    """Packed contexts; None if the chain makes none."""
 
     @property
     def funnel(self) -> list[StageCounts]:
@@ -87,11 +93,14 @@ def _lies_in(url: str, store: Store) -> bool:
 
 def reset_result(store: Store, plan: Plan) -> None:
     """Make way for the result of this plan: what other settings wrote is unmade, the manifest first."""
-    if store.read_json(_CURRENT) == {"write": plan.write.hash}:
+    wanted = {"write": plan.write.hash, "after": [step.hash for step in plan.after]}
+    found = store.read_json(_CURRENT)
+    if found == wanted:
         return
-    for name in _RESULT:
+    same_documents = isinstance(found, dict) and found.get("write") == plan.write.hash
+    for name in _AFTER if same_documents else _RESULT:
         store.remove(name)
-    store.write_json(_CURRENT, {"write": plan.write.hash})
+    store.write_json(_CURRENT, wanted)
 
 
 def write_manifest(store: Store, finished: Finished) -> None:
@@ -126,6 +135,7 @@ def manifest_of(finished: Finished) -> dict[str, Any]:
         "funnel": [dataclasses.asdict(counts) for counts in finished.funnel],
         "statuses": finished.statuses,
         "surveys": {name: dataclasses.asdict(summary) for name, summary in finished.surveys.items()},
+        **({"contexts": contexts_facts(finished.contexts)} if finished.contexts else {}),
         "parts": [dataclasses.asdict(part.data) for part in finished.parts],
         "dropped": [dataclasses.asdict(part.dropped) for part in finished.parts],
         "columns": {field.name: str(field.type) for field in plan.schema},

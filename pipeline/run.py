@@ -13,13 +13,14 @@ from pipeline.config import RunConfig
 from pipeline.engines import Engine, Tick
 from pipeline.engines.site import make_site
 from pipeline.exchange import exchange
+from pipeline.finishing import pack_contexts
 from pipeline.ledger import REPEATED, check_budget, check_kept, check_read, check_written, ledger_of
 from pipeline.listing import storage_errors
 from pipeline.lock import locked
 from pipeline.manifest import NAME as MANIFEST
 from pipeline.manifest import Finished, check_output, reset_result, write_manifest
-from pipeline.needs import job_of
 from pipeline.measures import load_measures, summaries
+from pipeline.needs import job_of
 from pipeline.outcomes import Outcome, ShardTask, finished_outcome, process_shard
 from pipeline.plan import Plan, Step, changed_inputs, make_plan
 from pipeline.progress import StepProgress, step_progress
@@ -81,12 +82,15 @@ class _Run:
             parts = self._write(shards, outcomes)
             check_written(ledger, parts)
             check_kept(ledger)
+            contexts = pack_contexts(self.store, self.plan, shards, ledger, self._map)
         except InputError:
             merge_quarantine(self.store, self.quarantines)
             raise
         merge_quarantine(self.store, self.quarantines)
         self.seconds["total"] = round(time.monotonic() - self.began, 3)
-        finished = Finished(self.plan, self.engine.name, ledger, splits, outcomes, parts, self.seconds, surveys)
+        finished = Finished(
+            self.plan, self.engine.name, ledger, splits, outcomes, parts, self.seconds, surveys, contexts
+        )
         if not self.worked and self.store.exists(MANIFEST):
             return finished
         write_report(self.store, finished)

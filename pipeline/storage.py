@@ -20,7 +20,7 @@ import xxhash
 from stages.errors import ConfigError
 
 TEMPORARY = ".tmp-"
-OWNED = ("steps", "data", "dropped", "quarantine")
+OWNED = ("steps", "data", "dropped", "quarantine", "contexts", "mixed")
 """Directories of a run that Tamis makes and removes."""
 
 

@@ -28,7 +28,7 @@ def model_files(directory: Path, setting: str) -> dict[str, Path]:
             f"set {setting} to the path of a model on this machine (nothing is downloaded)"
         )
     config = read_json(directory / "config.json")
-    _without_code(directory / "config.json", config)
+    without_code(directory / "config.json", config)
     tokenizer = directory / "tokenizer.json"
     if not tokenizer.is_file():
         raise ModelError(
@@ -37,8 +37,22 @@ def model_files(directory: Path, setting: str) -> dict[str, Path]:
         )
     beside = {name: directory / name for name in JSON_FILES if (directory / name).is_file()}
     if "tokenizer_config.json" in beside:
-        _without_code(beside["tokenizer_config.json"], read_json(beside["tokenizer_config.json"]))
+        without_code(beside["tokenizer_config.json"], read_json(beside["tokenizer_config.json"]))
     return {"config.json": directory / "config.json", **beside, **weight_files(directory)}
+
+
+def config_files(directory: Path, setting: str) -> dict[str, Path]:
+    """The config of a model to be trained, and the weights to start from if there are any, by name.
+
+    Raises ModelError for a missing directory or config, pickled weights, and a model that needs code of its own.
+    """
+    config = directory / "config.json"
+    if not config.is_file():
+        raise ModelError(f"{directory}: found no config.json; set {setting} to the directory of a transformers model")
+    without_code(config, read_json(config))
+    pickled = any(path for pattern in PICKLED for path in directory.glob(pattern))
+    weighted = pickled or (directory / WEIGHTS).is_file() or (directory / INDEX).is_file()
+    return {"config.json": config, **(weight_files(directory) if weighted else {})}
 
 
 def weight_files(directory: Path) -> dict[str, Path]:
@@ -71,7 +85,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _without_code(path: Path, config: Mapping[str, Any]) -> None:
+def without_code(path: Path, config: Mapping[str, Any]) -> None:
+    """Raise ModelError for the config of a model that needs code of its own."""
     if config.get("auto_map"):
         raise ModelError(
             f"{path}: found auto_map, a model with code of its own, which is never run; "

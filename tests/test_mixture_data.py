@@ -168,6 +168,7 @@ def test_torchs_loader_gives_the_order_with_any_workers(log: Path, workers: int)
     assert isinstance(pickle.loads(pickle.dumps(dataset)), MixtureDataset)
 
 
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_stateful_loader_resumes(log: Path, workers: int) -> None:
     loaders = pytest.importorskip("torchdata.stateful_dataloader")

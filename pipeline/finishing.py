@@ -38,8 +38,10 @@ def contexts_facts(contexts: Contexts) -> dict[str, Any]:
     return facts
 
 
-def contexts_lines(contexts: Contexts) -> Iterator[str]:
+def contexts_lines(contexts: Contexts | None) -> Iterator[str]:
     """What there is of each group, for the terminal; of the largest, if there are many, and of all."""
+    if contexts is None:
+        return
     groups = sorted(contexts.groups.items(), key=lambda item: (-item[1].tokens, item[0]))
     total = sum(group.tokens for _, group in groups)
     if len(groups) != 1:

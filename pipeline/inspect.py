@@ -120,11 +120,13 @@ def _without(schema: dict[str, str], hidden: tuple[str, ...] | list[str]) -> str
 def _verify(path: str) -> None:
     store = Store(path)
     manifest = read_manifest(store)
-    damaged = [r["name"] for r in (*manifest["parts"], *manifest["dropped"]) if not is_intact(store, FileRecord(**r))]
+    packed = [file for group in manifest.get("contexts", {}).get("groups", {}).values() for file in group["files"]]
+    records = [FileRecord(**record) for record in (*manifest["parts"], *manifest["dropped"], *packed)]
+    damaged = [record.name for record in records if not is_intact(store, record)]
     if damaged:
         raise EngineError(
             f"{len(damaged)} shards differ from their recorded hash, the first is {damaged[0]}: "
-            "remove the run's records/ and run the same command again"
+            "remove them and run the same command again"
         )
 
 
@@ -156,6 +158,18 @@ def _show_run(console: Console, facts: dict[str, Any]) -> None:
     ]
     console.print(table("shards", ("file", "documents", "text", "size", "xxh3"), parts[:_ROWS]))
     console.print(table("columns", ("name", "type"), facts["columns"].items()))
+    if contexts := facts.get("contexts"):
+        _show_contexts(console, contexts)
+
+
+def _show_contexts(console: Console, contexts: dict[str, Any]) -> None:
+    title = f"contexts of at most {contexts['context']:,} tokens ({visible(contexts['tokenizer'])})"
+    columns = ("group", "contexts", "tokens", "documents", "files", "checksum")
+    rows = [
+        (visible(name), g["contexts"], g["tokens"], g["documents"], len(g["files"]), g["checksum"])
+        for name, g in contexts["groups"].items()
+    ]
+    console.print(table(title, columns, rows[:_ROWS]))
 
 
 def _show_shards(console: Console, facts: dict[str, Any]) -> None:

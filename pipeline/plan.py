@@ -203,7 +203,7 @@ def _check_chain(stages: tuple[Stage, ...]) -> None:
 
 
 def _check_context_stages(stages: tuple[Stage, ...]) -> None:
-    """Raise ConfigError for a stage that works on contexts where there are none, or before one that makes them."""
+    """Raise ConfigError for a stage that works on contexts where there are none, or for one behind that drops more."""
     names = [stage.name for stage in stages]
     for index, stage in enumerate(stages):
         if not is_context_stage(stage):
@@ -217,3 +217,9 @@ def _check_context_stages(stages: tuple[Stage, ...]) -> None:
             raise ConfigError(f"{where}: chain each stage once")
         if any(not is_context_stage(other) for other in stages[index:]):
             raise ConfigError(f"{where}: works on packed contexts, which all other stages precede: put it last")
+    for stage in stages[names.index(PACK) + 1 :] if PACK in names else ():
+        if not is_context_stage(stage):
+            raise ConfigError(
+                f"stages[{names.index(stage.name)}].{stage.name}: contexts are made of all documents that {PACK} saw: "
+                f"put it before {PACK}"
+            )

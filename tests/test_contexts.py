@@ -1,15 +1,18 @@
 """Contexts on disk: what `pack` said and nothing else, whole, in the trainer's order, however they are made."""
 
+import io
 import itertools
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,18 +23,24 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from pipeline import contexts_layout, contexts_parquet, contexts_scatter
 from pipeline.contexts_layout import Cell, Layout, cuts_of, folder_of, layout_groups, merged, ordered
+from pipeline.contexts_tasks import Making
 from pipeline.data import parquet_groups
 from pipeline.engines.local import LocalEngine
+from pipeline.finishing import contexts_lines
+from pipeline.inspect import inspect_path
 from pipeline.manifest import Finished
+from pipeline.plan import make_plan
 from pipeline.storage import Store
 from stages.errors import ConfigError, EngineError
 from stages.tokenizers import Tokenizer
 from stages.tokens import Tokens
 from tests.packed import Packed, config, go
 from tests.runs import documents, fingerprint, write_jsonl
+from tests.tiny import Length
 
 ROUNDS = int(os.environ.get("TAMIS_FAULT_ROUNDS", "4"))
 Row = dict[str, Any]
@@ -411,3 +420,37 @@ def test_files_are_ranges_of_the_order(counts: list[tuple[int, int]], file_bytes
         assert (np.diff(ordered(numbers).astype(object)) > 0).all()
         sizes = np.repeat([tokens * 4 + 48 for _, tokens in counts], [contexts for contexts, _ in counts])
         assert np.bincount(files - 2, sizes).max() <= file_bytes + 2 * sizes.max()
+
+
+def test_no_stage_of_documents_follows(paths: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"stages\[2\]\.length: contexts are made of all documents that pack saw: put"
+    ):
+        make_plan(config(paths, tmp_path / "run", Tokens("bytes"), Packed(), Length()))
+
+
+def test_a_chain_without_tokens_is_told_what_it_lacks(paths: list[Path], tmp_path: Path) -> None:
+    plan = make_plan(config(paths, tmp_path / "run"))
+    with pytest.raises(ConfigError, match="put tokens before it"):
+        Making(Store(""), plan.batch[1:], 0).tokens  # noqa: B018
+
+
+def test_people_see_what_there_is(made: tuple[Path, Finished], tmp_path: Path) -> None:
+    output, finished = made
+    assert finished.contexts is not None
+    total, *lines = contexts_lines(finished.contexts)
+    assert re.fullmatch(r"[\d,]+ of at most 64 tokens, [\d,]+ tokens \(bytes\) in all", total)
+    assert any(
+        re.fullmatch(r"source-1/ä: \d+ of \d+ documents, [\d,]+ tokens, \d+\.\d% of all", line) for line in lines
+    )
+    many = replace(finished.contexts, groups={str(n): finished.contexts.groups["source-1/ä"] for n in range(50)})
+    assert [*contexts_lines(many)][-1] == "and 30 more groups"
+    console = Console(width=200, record=True, quiet=False, file=io.StringIO())
+    inspect_path(console, str(output), rows=5, with_text=False, verify=True, as_json=False)
+    assert "contexts of at most 64 tokens (bytes)" in console.export_text()
+    copy = tmp_path / "run"
+    shutil.copytree(output, copy)
+    path = next(copy.glob("contexts/*/part-00001.parquet"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(EngineError, match=r"1 shards differ.*part-00001.*remove them and run"):
+        inspect_path(console, str(copy), rows=5, with_text=False, verify=True, as_json=False)

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from pipeline import cli_calibrate, cli_train
+from pipeline import cli_calibrate, cli_look, cli_train
 from stages.errors import EngineError, InputError, Interrupted, TamisError
 
 app = typer.Typer(
@@ -82,6 +82,7 @@ def run(
     """Run a configuration, or what is left of it: finished work is never done twice."""
     from pipeline.config import load_config
     from pipeline.engines import make_engine
+    from pipeline.finishing import contexts_lines
     from pipeline.lean import spare_pandas
     from pipeline.run import run as run_plan
     from pipeline.showing import visible
@@ -101,6 +102,8 @@ def run(
             OUT.print(f"  {name}: {visible(note)}", highlight=False, markup=False, soft_wrap=True)
     for reason, count in finished.ledger.quarantined.items():
         OUT.print(f"  quarantined: {reason} {count:,}", highlight=False)
+    for line in contexts_lines(finished.contexts):
+        OUT.print(f"  contexts: {visible(line)}", highlight=False, markup=False, soft_wrap=True)
     OUT.print(
         f"data    {loaded.output}/data ({len(finished.parts)} shards)", highlight=False, soft_wrap=True, markup=False
     )
@@ -193,13 +196,7 @@ def agreement(
     showing.show_agreement(OUT, compare(ratings, labels), as_json=json_)
 
 
-@app.command()
-def report(run_directory: Annotated[str, typer.Argument(metavar="RUN", help="Run directory")]) -> None:
-    """Make the HTML report of a finished run again and print its path."""
-    from pipeline.report import rewrite_html
-    from pipeline.storage import Store
-
-    OUT.print(rewrite_html(Store(run_directory)), highlight=False, soft_wrap=True, markup=False)
+cli_look.add_to(app)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

@@ -80,7 +80,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), limit: int = 0)
     """
     raw = _read_yaml(Path(path))
     for override in overrides:
-        _override(raw, override)
+        override_value(raw, override)
     return _limited(build_config(raw), limit)
 
 
@@ -157,7 +157,8 @@ def _stage(index: int, entry: Any) -> Stage:
     return build(stages.stage_class(str(name)), values, f"{where}.{name}")
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def override_value(raw: dict[str, Any], override: str) -> None:
+    """Apply one `key=value` to a configuration as plain values, in place. Raises ConfigError."""
     _assign(raw, _absolute(raw, _key_of(override).split(".")), override)
 
 

@@ -61,16 +61,60 @@ def histogram(counts: Counts, kept: Counts) -> Histogram | None:
     values = _numbers(counts)
     if not values:
         return None
+    axis = _axis(values)
+    return _picture(axis.binned(values), axis.binned(_numbers(kept)), axis.ticks, [], axis.centred)
+
+
+def pair_histogram(first: Counts, second: Counts) -> Histogram | None:
+    """Two distributions on one axis, as shares, so that sizes do not matter; None if one is empty."""
+    values = [_numbers(counts) for counts in (first, second)]
+    totals = [sum(found.values()) for found in values]
+    if not all(totals):
+        return None
+    axis = _axis({**values[0], **values[1]})
+    shares = [[count / total for count in axis.binned(found)] for found, total in zip(values, totals, strict=True)]
+    highest = max(map(max, shares))
+    text = f"{totals[0]:,} documents in A and {totals[1]:,} in B, from {axis.ticks[0]} to {axis.ticks[-1]}"
+    paths = [_steps(found, highest) for found in shares]
+    return Histogram(paths[0], paths[1], axis.ticks, [], totals[0], totals[1], text, axis.centred)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Equal bins, of numbers or of their log10."""
+
+    low: float
+    width: float
+    bins: int
+    log: bool
+
+    @property
+    def centred(self) -> bool:
+        """Whether each bar is a whole number."""
+        return not self.log and self.width == 1 and self.bins <= _FEW
+
+    @property
+    def ticks(self) -> list[str]:
+        if self.centred:
+            return [f"{self.low + 0.5 + place:.0f}" for place in range(self.bins)]
+        margin = 0.0 if self.log else self.width / 2
+        first, last = self.low + margin, self.low + self.width * self.bins - margin
+        edges = [first + (last - first) * part / 4 for part in range(5)]
+        return [number(10**edge if self.log else edge) for edge in edges]
+
+    def binned(self, values: Mapping[float, int]) -> list[int]:
+        """Counts by bin; what lies outside is counted at the edge."""
+        found = [0] * self.bins
+        for value, count in values.items():
+            place = math.log10(value) if self.log else value
+            found[max(0, min(self.bins - 1, int((place - self.low) / self.width)))] += count
+        return found
+
+
+def _axis(values: Collection[float]) -> _Axis:
     log = min(values) > 0 and max(values) > _WIDE * min(values)
-    places = {value: math.log10(value) if log else value for value in values}
-    low, width, bins = _log_bins(places.values()) if log else _linear_bins(places.values())
-    found = _binned(values, places, low, width, bins)
-    found_kept = _binned(_numbers(kept), places, low, width, bins)
-    if not log and width == 1 and bins <= _FEW:  # whole numbers, each with a bar of its own
-        return _picture(found, found_kept, [f"{low + 0.5 + place:.0f}" for place in range(bins)], [], centred=True)
-    first, last = (low, low + width * bins) if log else (low + width / 2, low + width * (bins - 0.5))
-    edges = [first + (last - first) * part / 4 for part in range(5)]
-    return _picture(found, found_kept, [number(10**edge if log else edge) for edge in edges], [])
+    bins = _log_bins([math.log10(value) for value in values]) if log else _linear_bins(values)
+    return _Axis(*bins, log)
 
 
 def _log_bins(places: Collection[float]) -> tuple[float, float, int]:
@@ -136,14 +180,6 @@ def _numbers(counts: Counts) -> dict[float, int]:
     return {float(name): count for name, count in counts.items() if name != OTHER}
 
 
-def _binned(values: dict[float, int], places: dict[float, float], low: float, width: float, bins: int) -> list[int]:
-    found = [0] * bins
-    for value, count in values.items():
-        if value in places:
-            found[min(bins - 1, int((places[value] - low) / width))] += count
-    return found
-
-
 def _picture(
     found: Sequence[int], kept: Sequence[int], ticks: list[str], marks: list[dict[str, Any]], centred: bool = False
 ) -> Histogram:
@@ -155,7 +191,7 @@ def _picture(
     return Histogram(_steps(found, highest), _steps(kept, highest), ticks, marks, total, left, text, centred)
 
 
-def _steps(found: Sequence[int], highest: int) -> str:
+def _steps(found: Sequence[float], highest: float) -> str:
     """The outline of bars as an SVG path; a bar that is not empty is at least one unit high."""
     width = _WIDTH / max(len(found), 1)
     path = [f"M0 {HEIGHT}"]

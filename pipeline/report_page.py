@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipeline.report_charts import bars, histogram, score_histogram
+from pipeline.report_charts import bars, histogram, pair_histogram, score_histogram
 from pipeline.report_warnings import warnings_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def environment() -> "jinja2.Environment":
         lstrip_blocks=True,
     )
     made.filters.update(_FILTERS)
-    made.globals |= {"bars": bars, "histogram": histogram, "score_histogram": score_histogram, "source_of": source_of}
+    made.globals.update(_PICTURES, source_of=source_of)
     return made
 
 
@@ -128,6 +128,14 @@ _FILTERS: dict[str, Any] = {
     "percent": percent,
     "cell": cell,
     "digest": script_digest,
+}
+
+
+_PICTURES: dict[str, Any] = {
+    "bars": bars,
+    "histogram": histogram,
+    "pair_histogram": pair_histogram,
+    "score_histogram": score_histogram,
 }
 
 

@@ -29,7 +29,7 @@ def test_the_first_two_commands_are_what_ci_runs() -> None:
 
 def test_every_command_is_in_the_table() -> None:
     names = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert set(names) == set(re.findall(r"^\| `tamis (\w+)", README, flags=re.MULTILINE))
+    assert set(names) == set(re.findall(r"^\| `tamis ([\w-]+)", README, flags=re.MULTILINE))
 
 
 def test_exit_codes_are_those_of_the_command() -> None:

@@ -1,0 +1,175 @@
+"""The server of `tamis view` and its questions: right answers, no way in for strangers, no text becomes a query."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.storage import Store
+from pipeline.view import Viewer, question_of
+from pipeline.view_query import PAGE, Documents, Filter, Question
+from stages.errors import InputError
+from tests.looks import EVIL, HARMFUL_TEXT, HUGE, looked_at, rows
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return looked_at(tmp_path_factory.mktemp("looks"))
+
+
+@pytest.fixture(scope="module")
+def documents(run: Path) -> Documents:
+    return Documents(Store(str(run)))
+
+
+@pytest.fixture(scope="module")
+def viewer(run: Path) -> Iterator[Viewer]:
+    with Viewer(str(run)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def ids(documents: Documents, *filters: Filter, **others: Any) -> set[str]:
+    return {row["id"] for row in documents.page(Question(filters, **others))}
+
+
+def test_all_documents_are_there_in_pages(documents: Documents) -> None:
+    pages = [documents.page(Question(page=number)) for number in range(3)]
+    assert [len(page) for page in pages] == [PAGE, 65 - PAGE, 0]
+    assert {row["id"] for page in pages for row in page} == {row["id"] for row in rows()}
+    assert documents.count(Question()) == 65
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (Filter("id", "is", "emoji"), {"emoji"}),
+        (Filter("id", "contains", "EMOJ"), {"emoji"}),
+        (Filter("length", "at least", "300"), {"plain-59", "huge"}),
+        (Filter("length", "at most", "5"), {"plain-00"}),
+        (Filter("outcome", "is", "perplexity: harmful"), {"harmful"}),
+        (Filter("harmful_ratio", "is", "1"), {"harmful"}),
+        (Filter("source", "is", EVIL), {f"<b>{EVIL}</b>", "right-to-left", "emoji", "huge", "harmful"}),
+    ],
+)
+def test_filters_find_what_they_say(documents: Documents, asked: Filter, found: set[str]) -> None:
+    assert ids(documents, asked) == found
+    assert documents.count(Question((asked,))) == len(found)
+
+
+def test_filters_hold_together_and_sort_both_ways(documents: Documents) -> None:
+    both = (Filter("length", "at least", "10"), Filter("length", "at most", "20"))
+    assert ids(documents, *both) == {row["id"] for row in rows() if 10 <= len(row["text"]) <= 20}
+    for descending in (False, True):
+        found = [row["length"] for row in documents.page(Question(sort="length", descending=descending))]
+        assert found == sorted(found, reverse=descending)
+
+
+def test_texts_are_searched_but_never_harmful_ones(documents: Documents) -> None:
+    assert ids(documents, text="MANY words") == {"huge"}
+    assert ids(documents, text="unspeakable") == set()
+    assert documents.count(Question(text="x")) is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Question((Filter('id" OR 1=1 --', "is", "x"),)),
+        Question((Filter("text", "contains", "x"),)),
+        Question((Filter("id", "= '' OR 1=1 --", "x"),)),
+        Question((Filter("length", "at least", "1 OR 1=1"),)),
+        Question(sort="id; DROP VIEW documents"),
+        Question(sort="text"),
+    ],
+)
+def test_what_is_no_column_comparison_or_number_is_refused(documents: Documents, question: Question) -> None:
+    with pytest.raises(InputError, match="view: "):
+        documents.page(question)
+
+
+@settings(max_examples=30, deadline=None)
+@given(value=st.text(max_size=20).filter(lambda text: "\x00" not in text))
+def test_no_value_becomes_part_of_a_query(documents: Documents, value: str) -> None:
+    found = ids(documents, Filter("id", "is", value))
+    assert found == {row["id"] for row in rows() if row["id"] == value}
+
+
+def test_harmful_text_comes_only_if_asked_for(documents: Documents) -> None:
+    (row,) = documents.page(Question((Filter("id", "is", "harmful"),)))
+    covered = documents.document(row["place"], row["row"], False)
+    assert covered["hidden"]
+    assert HARMFUL_TEXT not in json.dumps(covered)
+    assert documents.document(row["place"], row["row"], True)["text"] == HARMFUL_TEXT
+
+
+def test_a_huge_text_is_cut_and_says_so(documents: Documents) -> None:
+    (row,) = documents.page(Question((Filter("id", "is", "huge"),)))
+    found = documents.document(row["place"], row["row"], False)
+    assert len(found["text"]) + found["left_out"] == len(HUGE)
+
+
+def test_other_files_are_no_documents(documents: Documents, run: Path) -> None:
+    other = run / "quarantine/part-00000.parquet"
+    assert pq.ParquetFile(other).metadata.num_rows == 0
+    with pytest.raises(InputError, match="no shard of this run"):
+        documents.document(str(other), 0, False)
+    place = documents.page(Question())[0]["place"]
+    with pytest.raises(InputError, match="no row 1000"):
+        documents.document(place, 1000, False)
+
+
+def ask(viewer: Viewer, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", viewer.server_port)
+    connection.request("GET", path, headers=headers)
+    response = connection.getresponse()
+    found = response.status, response.read().decode(), dict(response.getheaders())
+    connection.close()
+    return found
+
+
+def test_strangers_get_nothing(viewer: Viewer) -> None:
+    page = f"/{viewer.token}/"
+    assert viewer.server_address[0] == "127.0.0.1"
+    assert ask(viewer, page)[0] == 200
+    assert ask(viewer, "/")[0] == 403
+    assert ask(viewer, f"/{viewer.token[:-1]}x/")[0] == 403
+    assert ask(viewer, page, Host="evil.example")[0] == 403
+    assert ask(viewer, page, Host=f"evil.example:{viewer.server_port}")[0] == 403
+    assert ask(viewer, page, **{"Sec-Fetch-Site": "cross-site"})[0] == 403
+    assert ask(viewer, page, Host=f"localhost:{viewer.server_port}", **{"Sec-Fetch-Site": "same-origin"})[0] == 200
+
+
+def test_every_answer_forbids_what_it_does_not_need(viewer: Viewer) -> None:
+    for name in ("", "view.js", "documents", "nowhere", "documents?filters=1"):
+        _, _, headers = ask(viewer, f"/{viewer.token}/{name}")
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_answers_are_json_and_errors_are_told(viewer: Viewer) -> None:
+    filters = json.dumps([{"column": "id", "comparison": "is", "value": "emoji"}])
+    status, body, _ = ask(viewer, f"/{viewer.token}/documents?{urlencode({'filters': filters})}")
+    assert (status, json.loads(body)["count"]) == (200, 1)
+    for asked in ({"filters": "["}, {"filters": '[{"column": "id"}]'}, {"filters": "[3]"}, {"page": "x"}):
+        status, body, _ = ask(viewer, f"/{viewer.token}/documents?{urlencode(asked)}")
+        assert (status, set(json.loads(body))) == (400, {"error"})
+    assert ask(viewer, f"/{viewer.token}/document")[0] == 400
+    assert ask(viewer, f"/{viewer.token}/../manifest.json")[0] == 404
+
+
+def test_too_many_filters_are_refused() -> None:
+    one = {"column": "id", "comparison": "is", "value": "x"}
+    with pytest.raises(InputError, match="at most 20"):
+        question_of({"filters": json.dumps([one] * 21)})

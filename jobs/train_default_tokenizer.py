@@ -23,16 +23,14 @@ from perplexity_sources import Source, read
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from stages.model_files import sha256_of
+from stages.tokenizer_pieces import PATTERNS
 from stages.tokenizers import DEFAULT_FILE, END
 
 SEED = 20250801
 VOCABULARY = 8192
 LONGEST = 16
 """Bytes of a token: longer ones are the stock phrases and rulers of a few sources."""
-PATTERN = (
-    r"'(?:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{M}\p{N}]?[\p{L}\p{M}]++|\p{N}"
-    r"| ?[^\s\p{L}\p{M}\p{N}]++[\r\n]*+|\s*[\r\n]++|\s+(?!\S)|\s++"
-)
+PATTERN = PATTERNS[0]
 """Words: an English contraction; letters, with one sign or space before them; a digit; signs; line ends; spaces."""
 COMMAND = "python jobs/train_default_tokenizer.py"
 

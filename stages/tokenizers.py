@@ -7,7 +7,7 @@ document early. Nothing is downloaded, and a file is data: the tokenizers librar
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from stages.errors import ConfigError, ModelError
 from stages.model_files import sha256_of
+from stages.tokenizer_pieces import Pieces, Whole, may_cut
 
 DEFAULT, BYTES = "default", "bytes"
 AUTO, NONE = "auto", "none"
@@ -26,8 +27,6 @@ ENDS = (END, "<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "<|
 """Names that `auto` looks for, the first of them that the vocabulary has."""
 DEFAULT_FILE = Path(__file__).parent / "models" / "tokenizer" / "tokenizer.json"
 FILE = "tokenizer.json"
-PORTION = 1 << 20
-"""Characters that are encoded at once: the library holds about 130 bytes for each until they are counted."""
 _CHOICES = f"'{DEFAULT}', '{BYTES}', or the path of a {FILE} or of a directory that holds one"
 
 Ids = npt.NDArray[np.int32]
@@ -110,7 +109,8 @@ def open_tokenizer(name: str, end: str = AUTO) -> Tokenizer:
     if not vocabulary:
         raise ModelError(f"{path}: found a tokenizer without any token, expected a vocabulary; choose {_CHOICES}")
     size = max(vocabulary.values()) + 1
-    return Tokenizer(tokenizer_id(name), size, _end_of(str(path), vocabulary, end), _Library(library))
+    coder = Pieces(library) if may_cut(library) else Whole(library)
+    return Tokenizer(tokenizer_id(name), size, _end_of(str(path), vocabulary, end), coder)
 
 
 def tokenizer_file(name: str) -> Path | None:
@@ -144,42 +144,6 @@ class _Bytes:
 
     def decode(self, ids: list[int]) -> str:
         return bytes(ids).decode(errors="replace")
-
-
-class _Library:
-    """A tokenizer of the tokenizers library."""
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
-
-    def encode(self, texts: Sequence[str]) -> list[Ids]:
-        return [np.array(found.ids, np.int32) for found in self._encodings(texts)]
-
-    def count(self, texts: Sequence[str]) -> Ids:
-        return np.fromiter(map(len, self._encodings(texts)), np.int32, len(texts))
-
-    def decode(self, ids: list[int]) -> str:
-        return str(self._library.decode(ids, skip_special_tokens=False))
-
-    def _encodings(self, texts: Sequence[str]) -> Iterator[Any]:
-        # The fast variant keeps no offsets of the tokens; older releases of the library lack it.
-        encode = getattr(self._library, "encode_batch_fast", self._library.encode_batch)
-        for few in _portions(texts):
-            yield from encode(few, add_special_tokens=False)
-
-
-def _portions(texts: Sequence[str]) -> Iterator[list[str]]:
-    """The texts in order, in lists of about PORTION characters."""
-    few: list[str] = []
-    held = 0
-    for text in texts:
-        few.append(text)
-        held += len(text)
-        if held >= PORTION:
-            yield few
-            few, held = [], 0
-    if few:
-        yield few
 
 
 def _loaded(path: Path) -> Any:

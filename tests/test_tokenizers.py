@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import stages.tokenizer_pieces
 import stages.tokenizers
 from stages.errors import ConfigError, ModelError
 from stages.model_files import sha256_of
@@ -73,7 +75,7 @@ def test_the_default_is_the_one_of_its_card() -> None:
 def test_long_batches_are_cut_into_portions_that_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [text * copies for text in TEXTS for copies in (1, 5, 0)]
     expected = [ids.tolist() for ids in TOKENIZERS[name].encode(texts)]
-    monkeypatch.setattr("stages.tokenizers.PORTION", 7)
+    monkeypatch.setattr("stages.tokenizer_pieces.PORTION", 7)
     assert [ids.tolist() for ids in TOKENIZERS[name].encode(texts)] == expected
     assert TOKENIZERS[name].count(texts).tolist() == [len(ids) for ids in expected]
 
@@ -182,5 +184,6 @@ def test_a_regular_expression_that_is_none(tmp_path: Path) -> None:
         open_tokenizer(changed(tmp_path / "tokenizer.json", broken))
 
 
-def test_the_examples_in_the_documentation() -> None:
-    assert doctest.testmod(stages.tokenizers).failed == 0
+@pytest.mark.parametrize("module", [stages.tokenizers, stages.tokenizer_pieces])
+def test_the_examples_in_the_documentation(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0

@@ -19,6 +19,10 @@ command -v "$python" >/dev/null || needed+=(python3)
 case ",$extras," in
     *,dev,* | *,spark,* | *,all,*) command -v java >/dev/null || needed+=(default-jre-headless) ;;
 esac
+case ",$extras," in
+    *,dev,*)  # the tests look at pages in a browser; elsewhere than on Debian it is a snap, and they skip it
+        if grep -qs '^ID=debian' /etc/os-release; then command -v chromium >/dev/null || needed+=(chromium); fi ;;
+esac
 [ "${#needed[@]}" -eq 0 ] || install_debian ca-certificates "${needed[@]}"
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {

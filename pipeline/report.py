@@ -72,6 +72,7 @@ def report_facts(store: Store, finished: Finished) -> dict[str, Any]:
         "scores": _scores(finished),
         "rating": _rating(finished),
         "rating_columns": [name for name in names if name.startswith("rating_") and name != "rating_status"],
+        "context_examples": _context_examples(finished),
         "quarantine_places": _quarantine_places(store),
         "part_facts": _part_facts(finished),
         "shards": [dataclasses.asdict(shard) for split in finished.splits for shard in split.shards],
@@ -89,6 +90,10 @@ def _sources(finished: Finished) -> dict[str, dict[str, int]]:
         if len(total) > 20 * MOST_VALUES:
             total = bounded_sources(total)
     return bounded_sources(dict(sorted(total.items())))
+
+
+def _context_examples(finished: Finished) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(example) for example in finished.contexts.examples] if finished.contexts else []
 
 
 def _tokens(finished: Finished) -> dict[str, int] | None:

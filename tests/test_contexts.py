@@ -1,5 +1,6 @@
 """Contexts on disk: what `pack` said and nothing else, whole, in the trainer's order, however they are made."""
 
+import html
 import io
 import itertools
 import json
@@ -260,7 +261,10 @@ def test_examples_show_contexts_of_several_documents(made: tuple[Path, Finished]
         assert len(set(row["ids"])) > 1
     manifest = (output / "manifest.json").read_text()
     assert json.loads(manifest)["contexts"]["groups"]["source-0/ä"]["contexts"] == len(found["source-0/ä"])
-    assert all(document.start not in manifest for e in finished.contexts.examples for document in e.documents)
+    starts = [str(document.start) for example in finished.contexts.examples for document in example.documents]
+    assert not any(start in manifest for start in starts)
+    report = html.unescape((output / "report.html").read_text())
+    assert all(start in report for start in starts)
 
 
 def test_documents_without_tokens_are_counted(paths: list[Path], tmp_path: Path) -> None:

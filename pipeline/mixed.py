@@ -9,6 +9,8 @@ with hundreds of groups, let files be large.
 import dataclasses
 import importlib.metadata
 import logging
+import tempfile
+from pathlib import Path
 
 from pipeline.contexts import Contexts
 from pipeline.contexts_layout import PART_BYTES, TOKEN_BYTES
@@ -22,11 +24,12 @@ from pipeline.records import FileRecord, is_there, read_record
 from pipeline.splitting import MB
 from pipeline.storage import Store
 from stages.errors import InputError
-from stages.mixture_log import MixtureLog, spans_of
+from stages.mixture_log import MixtureLog, read_log, spans_of
 from stages.mixture_schedule import Schedule
 
 VERSION = "1"
 """Changed whenever the same log and contexts would give other bytes."""
+LOG = "mixture.jsonl"
 _LOG = logging.getLogger("tamis.mixture")
 
 
@@ -58,6 +61,16 @@ def write_mixed(
             store.remove(name)
         store.write_json(done, found)
     return found.files
+
+
+def read_run_log(store: Store) -> MixtureLog:
+    """The mixture log of a run, wherever the run lies. Raises InputError if it is none."""
+    if store.is_local:
+        return read_log(Path(store.path(LOG)))
+    with tempfile.TemporaryDirectory() as folder, store.open(LOG) as file:
+        path = Path(folder) / LOG
+        path.write_bytes(file.read())
+        return read_log(path)
 
 
 def mixed_notes(log: MixtureLog) -> list[str]:

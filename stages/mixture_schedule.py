@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.mixture_apportion import Apportioner, Longs, units
+from stages.splitmix import GOLDEN, mixed
 
 Ints = npt.NDArray[np.int64]
-Keys = npt.NDArray[np.uint64]
 
 _NEVER = 1 << 62
 
@@ -191,16 +191,9 @@ def permutation(seed: int, begin: int, size: int) -> Ints:
     >>> sorted(permutation(1, 64, 5).tolist()), permutation(1, 64, 5).tolist() == permutation(1, 64, 5).tolist()
     ([0, 1, 2, 3, 4], True)
     """
-    key = _mixed(_mixed(np.array([seed], np.int64).astype(np.uint64)) ^ np.array([begin], np.uint64))
-    keys = _mixed(key + np.arange(size, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    key = mixed(mixed(np.array([seed], np.int64).astype(np.uint64)) ^ np.array([begin], np.uint64))
+    keys = mixed(key + np.arange(size, dtype=np.uint64) * np.uint64(GOLDEN))
     return np.argsort(keys, kind="stable").astype(np.int64)
-
-
-def _mixed(values: Keys) -> Keys:
-    """The finaliser of splitmix64: every bit of the answer depends on every bit of the value."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def _limit(allowance: int | None) -> int:

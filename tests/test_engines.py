@@ -10,7 +10,7 @@ import pytest
 from pipeline import exchange_tasks
 from pipeline.engines import NAMES, Engine, make_engine
 from stages.errors import ConfigError, EngineError, InputError
-from tests import exchange_run, select_run
+from tests import exchange_run, packed, select_run
 from tests.runs import documents, fingerprint, go, go_with, write_config, write_jsonl
 from tests.tasks import Named, Square, dies_always, dies_on_zero, dies_once, dies_twice, refuses, squared
 
@@ -72,6 +72,14 @@ def test_a_group_stage_answers_the_same_on_every_engine(
     monkeypatch.setattr(exchange_tasks, "TASK_BYTES", exchange_run.TASK_BYTES)
     finished = exchange_run.go(exchange_run.config(paths, tmp_path / "run"), engine)
     assert finished.funnel[1].dropped["first"] > 0
+    assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "reference")
+
+
+def test_contexts_are_the_same_on_every_engine(engine: Engine, tmp_path: Path) -> None:
+    paths = [write_jsonl(tmp_path / f"{n}.jsonl", documents(20, seed=n, sentences=4)) for n in range(2)]
+    packed.go(packed.config(paths, tmp_path / "reference"))
+    finished = packed.go(packed.config(paths, tmp_path / "run"), engine)
+    assert finished.contexts is not None
     assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "reference")
 
 

@@ -17,7 +17,7 @@ from pipeline.contexts import Contexts
 from pipeline.data import Held, MixtureRun, MixtureStream, ParquetContexts, parquet_groups
 from pipeline.data.loops import facts_of
 from pipeline.engines.local import LocalEngine
-from pipeline.mixed import mixed_notes, write_mixed
+from pipeline.mixed import mixed_notes, read_run_log, write_mixed
 from pipeline.storage import Store
 from stages.errors import ConfigError, InputError
 from stages.mixture_aioli import Aioli
@@ -212,6 +212,10 @@ def test_on_s3_it_is_the_same(made: tuple[Store, Contexts], tmp_path: Path, s3_u
         with here.open(file.name) as source, there.create(file.name) as sink:
             sink.write(source.read())
     log = log_of(tmp_path / "mixture.jsonl", contexts, task_of(contexts))
+    for store in (there, here):
+        with store.create("mixture.jsonl") as sink:
+            sink.write((tmp_path / "mixture.jsonl").read_bytes())
+        assert read_run_log(store) == log
     assert write_mixed(there, "steps/s3", log, contexts, FILE_MB, by_one) == write_mixed(
         here, "steps/s3", log, contexts, FILE_MB, by_one
     )

@@ -91,7 +91,8 @@ def _enter(state: State, vectors: Units, tokens: Longs) -> None:
 
 
 @exact_sums
-def _product(vector: Units, sums: Doubles) -> float:
+def product(vector: Units, sums: Doubles) -> float:
+    """Of a row and a sum of rows; exact while the sum is of up to 2**25 tokens."""
     total = 0.0
     for place in range(len(vector)):
         total += vector[place] * sums[place]
@@ -103,8 +104,8 @@ def _swap_with(state: State, vectors: Units, tokens: Longs, capacity: int, row: 
     """The best row of a window to swap with (-1: none, move there; -2: stay) and half of what is gained."""
     own, weight, vector = state.windows[row], np.float64(tokens[row]), vectors[row]
     apart = state.sums[own] - state.sums[window]
-    square = _product(vector, vector.astype(np.float64)) * weight * weight
-    lost = weight * _product(vector, apart)
+    square = product(vector, vector.astype(np.float64)) * weight * weight
+    lost = weight * product(vector, apart)
     if lost >= square:  # it is better off where it is
         return -2, 0.0
     best, most = -2, 0.0
@@ -117,8 +118,8 @@ def _swap_with(state: State, vectors: Units, tokens: Longs, capacity: int, row: 
         more = tokens[row] - tokens[other]
         if state.loads[window] + more <= capacity and state.loads[own] - more <= capacity:
             mass = np.float64(tokens[other])
-            itself = _product(vectors[other], vectors[other].astype(np.float64)) * mass * mass
-            gain = mass * _product(vectors[other], apart) + itself + square - lost
+            itself = product(vectors[other], vectors[other].astype(np.float64)) * mass * mass
+            gain = mass * product(vectors[other], apart) + itself + square - lost
             if gain > most:
                 best, most = other, gain
         other = state.after[other]

@@ -58,7 +58,7 @@ class Pack:
     group: str = setting("", "an SQL expression over these columns that gives the group's name; empty: their values")
     context: int = setting(2048, "tokens of a context")
     strategy: str = setting("best-fit", "best-fit: no document is cut; next-fit: nor the order; concat: no padding")
-    open: int = setting(2, "contexts that best-fit holds open: more pad less, and are less similar within")
+    open: int = setting(4, "contexts that best-fit holds open: more pad less, and are less similar within")
     refine: bool = setting(True, "move and swap documents between the contexts of best-fit to be with similar ones")
     upsample: float = setting(0.0, "repeat long documents: (tokens / quarter of a context) to this power; 0: none")
     most_copies: int = setting(4, "of one document")

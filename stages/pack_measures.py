@@ -1,7 +1,8 @@
 """How good a packing is: what is padded, cut and similar, by strategy; how long documents are; how large groups are.
 
-All are sums and counts of a bucket, that add up over buckets. Similarity of a context whose only document is longer
-than it counts as 0 too, in the mean over tokens; so many long documents make `concat` look better than it is.
+All are sums and counts of a bucket, that add up over buckets. A token that is alone with its document counts as 0 in
+the mean over tokens, though a document longer than a context fills it by itself; `concat`, which cuts such documents
+anywhere and mixes their ends with others, looks the better for it: compare the share that is alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ Found = dict[str, Any]
 """`strategies`: the `Sums` of each; `bands`: of each band of lengths [documents, tokens, documents with copies, tokens
 with copies]; `groups`: of each [documents, tokens with copies, contexts]; `without`: documents without tokens."""
 MOST_GROUPS = 10_000
-COLUMNS = ("strategy", "contexts", "padding", "cut without need", "similarity", "similarity by tokens")
+COLUMNS = ("strategy", "contexts", "padding", "cut without need", "alone", "similarity", "similarity by tokens")
 STRATEGIES = ("best-fit", "next-fit", "concat")
 _SHOWN = 8
 
@@ -112,7 +113,8 @@ def _row(name: str, found: Mapping[str, Sequence[float]]) -> tuple[str | int | f
     one = Sums(*found[name])  # type: ignore[arg-type]
     cut = one.cut / one.documents if one.documents else 0.0
     similar = [None if value is None else round(value, 4) for value in (one.win, one.token_win)]
-    return (name, one.contexts, round(one.padding, 4), round(cut, 4), *similar)
+    alone = one.alone / one.tokens if one.tokens else 0.0
+    return (name, one.contexts, round(one.padding, 4), round(cut, 4), round(alone, 4), *similar)
 
 
 def _notes(settings: "Pack", found: Found) -> Iterator[str]:

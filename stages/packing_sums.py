@@ -31,6 +31,8 @@ class Sums(NamedTuple):
     """Tokens of parts with a vector."""
     weighted: float = 0.0
     """The sum over these tokens of the mean cosine to the others of the context."""
+    alone: int = 0
+    """Tokens of documents that have a context to themselves."""
 
     @property
     def padding(self) -> float:
@@ -58,13 +60,15 @@ def sums(spans: Spans, tokens: npt.ArrayLike, context: int, vectors: Units | Non
     """
     given = np.asarray(tokens, np.int64)
     lengths = spans.ends - spans.begins
-    contexts, total = len(np.unique(spans.contexts)), int(lengths.sum())
+    total = int(lengths.sum())
     parts = np.bincount(spans.documents, minlength=len(given))
     cut = int((parts > -(-given // context)).sum())
-    found = Sums(contexts, contexts * context, total, int((given > 0).sum()), cut)
+    held, numbers, mates = np.unique(spans.contexts, return_inverse=True, return_counts=True)
+    found = Sums(len(held), len(held) * context, total, int((given > 0).sum()), cut)
+    found = found._replace(alone=int(lengths[mates[numbers] == 1].sum()))
     if vectors is None or not total:
         return found
-    compared = int((np.unique(spans.contexts, return_counts=True)[1] > 1).sum())
+    compared = int((mates > 1).sum())
     similarity = win(vectors, spans.documents, spans.contexts) * compared if compared else 0.0
     weighted = token_win(vectors, spans.documents, spans.contexts, lengths) * total
     return found._replace(compared=compared, similarity=similarity, weighed=total, weighted=weighted)

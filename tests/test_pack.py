@@ -25,10 +25,10 @@ from stages.ordering_vectors import floats
 from stages.pack import Pack
 from stages.pack_documents import copies_of
 from stages.pack_parts import BUCKET, NO_BUCKET
+from stages.tokens import Tokens
 from tests.ordering_sets import EDGES, clusters, hashes, true_neighbours
 from tests.runs import documents as documents_of_text
 from tests.runs import write_jsonl
-from tests.tiny import Length
 
 STRATEGIES = ("best-fit", "next-fit", "concat")
 Rows = dict[str, dict[str, Any]]
@@ -177,7 +177,7 @@ def test_documents_without_a_vector_are_a_bucket_of_their_own() -> None:
     assert {number // BUCKET for number in contexts_of(found)} == {NO_BUCKET}
     assert [found[id_]["pack_status"] for id_ in ("002", "003")] == ["no_tokens"] * 2
     summary = stage.measured(stage.combine(measures))
-    assert summary.rows[0] == ("best-fit", 2, 0.1, 0.0, None, None)
+    assert summary.rows[0] == ("best-fit", 2, 0.1, 0.0, 0.0, None, None)
     assert "2 documents have no tokens and are in no context" in summary.notes
 
 
@@ -252,7 +252,7 @@ def test_best_fit_is_more_similar_than_the_others_at_less_padding_than_next_fit(
     check(pack(stage, batch, measures=measures), batch, 1_000)
     best, after, concat = stage.measured(stage.combine(measures)).rows
     assert [best[0], after[0], concat[0]] == list(STRATEGIES)
-    assert best[5] > max(after[5], concat[5])  # type: ignore[operator, type-var]
+    assert best[6] > max(after[6], concat[6])  # type: ignore[operator, type-var]
     assert after[2] > best[2] > concat[2]  # type: ignore[operator]
     assert (best[3], after[3], concat[3] > 0.05) == (0.0, 0.0, True)  # type: ignore[operator]
 
@@ -308,7 +308,7 @@ def test_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Ordered:
-    """Stands for `tokens`, `embed` and `order`: each row by itself; every seventh has no bucket and no vector."""
+    """Stands for `embed` and `order`: each row by itself; every seventh has no bucket and no vector."""
 
     name: ClassVar[str] = "ordered"
     version: ClassVar[str] = "1"
@@ -318,7 +318,7 @@ class Ordered:
     @property
     def adds(self) -> pa.Schema:
         lists = {"embedding": pa.list_(pa.float32()), "order_neighbours": pa.list_(pa.int32())}
-        return pa.schema({"bucket": pa.int32(), "position": pa.int64(), "tokens": pa.int32(), **lists})
+        return pa.schema({"bucket": pa.int32(), "position": pa.int64(), **lists})
 
     def models(self) -> Mapping[str, Path]:
         return {}
@@ -332,7 +332,7 @@ class Ordered:
 
     def _row(self, id_: str, text: str) -> dict[str, Any]:
         file, number = map(int, id_.split("-"))
-        row: dict[str, Any] = {"position": 1_000 * file + number, "tokens": len(text) // 4}
+        row: dict[str, Any] = {"position": 1_000 * file + number}
         if number % 7 == 0:
             return row
         vector = [1.0 + text.count(letter) for letter in "abdefghilmnor"]
@@ -343,9 +343,9 @@ class Ordered:
 
 
 def packed_run(folder: Path, paths: Iterable[Path], stage: Pack, workers: int = 1, split_mb: float = 0.02) -> Finished:
-    """Columns of order, `stage`, and a stage behind it."""
+    """Tokens are bytes."""
     input_ = InputConfig(paths=tuple(map(str, paths)), split_mb=split_mb)
-    made = RunConfig(input_, str(folder), (Ordered(), stage, Length()), ShardsConfig(text_mb=1), 5)
+    made = RunConfig(input_, str(folder), (Tokens(tokenizer="bytes"), Ordered(), stage), ShardsConfig(text_mb=1), 5)
     with LocalEngine(workers) as engine:
         return run(made, engine, Console(quiet=True))
 
@@ -356,18 +356,18 @@ def rows_of(folder: Path) -> Rows:
 
 def test_in_runs_shards_and_workers_do_not_matter(tmp_path: Path) -> None:
     paths = [write_jsonl(tmp_path / f"{n}.jsonl", documents_of_text(count, n)) for n, count in enumerate((90, 60))]
-    stage = Pack(context=300, upsample=0.5)
+    stage = Pack(context=1_200, upsample=0.5)
     finished = packed_run(tmp_path / "a", paths, stage)
     packed_run(tmp_path / "b", paths[::-1], stage, workers=2, split_mb=10)
     found = rows_of(tmp_path / "a")
     assert found == rows_of(tmp_path / "b")
     copies = {id_: row["context_begin"].count(0) for id_, row in found.items()}
-    check(found, pa.RecordBatch.from_pylist(list(found.values())), 300, copies)
+    check(found, pa.RecordBatch.from_pylist(list(found.values())), 1_200, copies)
     assert set(copies.values()) >= {1, 2}
     assert {number // BUCKET for number in contexts_of(found)} == {0, 1, 2, NO_BUCKET}
     contexts = len(contexts_of(found))
-    assert finished.surveys["pack"].notes[0].startswith(f"150 documents in {contexts:,} contexts of 300 tokens")
+    assert finished.surveys["pack"].notes[0].startswith(f"150 documents in {contexts:,} contexts of 1,200 tokens")
     assert finished.surveys["pack result"].rows[0][:2] == ("best-fit", contexts)
-    kept = [json.loads(path.read_bytes()) for path in tmp_path.glob("*/steps/02-pack-*/measured.json")]
+    kept = [json.loads(path.read_bytes()) for path in tmp_path.glob("*/steps/03-pack-*/measured.json")]
     assert kept[0]["groups"] == kept[1]["groups"]
     assert sum(own for *_, own in kept[0]["groups"].values()) == contexts

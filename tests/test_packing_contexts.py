@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from stages.ordering_graph import Longs, undirected
 from stages.ordering_neighbours import neighbours
-from stages.packing_contexts import Spans, best_fit, concatenated, next_fit, refined, shuffled
+from stages.ordering_vectors import Units
+from stages.packing_contexts import Spans, _similar_fit, best_fit, concatenated, next_fit, refined, shuffled
 from stages.packing_measures import measured, needlessly_cut
 from tests.ordering_sets import clusters, hashes
 
@@ -97,6 +98,34 @@ def test_best_fit_is_that_of_a_plain_rewriting(lengths: list[int], opened: int) 
     assert found == _plain_best_fit(lengths, 30, opened)
 
 
+def _plain_similar_fit(tokens: list[int], vectors: Units, context: int, opened: int) -> list[list[int]]:
+    """The same, into the context whose tokens are most similar in the mean."""
+    contexts: list[list[int]] = []
+    live: list[list[int]] = []
+    for document, count in enumerate(tokens):
+        rooms = [context - sum(tokens[one] for one in held) for held in live]
+        fitting = [place for place, room in enumerate(rooms) if room >= count]
+        if fitting:
+            means = [np.average(vectors[held], axis=0, weights=[tokens[one] for one in held]) for held in live]
+            live[max(fitting, key=lambda place: means[place] @ vectors[document].astype(float))].append(document)
+            continue
+        contexts.append([document])
+        if len(live) == opened:
+            live[rooms.index(min(rooms))] = contexts[-1]
+        else:
+            live.append(contexts[-1])
+    return contexts
+
+
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(1, 29), max_size=40), opened=st.integers(1, 4))
+def test_fitting_by_similarity_is_that_of_a_plain_rewriting(lengths: list[int], opened: int) -> None:
+    vectors = clusters(len(lengths), dimensions=7)
+    homes = _similar_fit(np.array(lengths, np.int64), vectors, 30, opened)
+    found = [np.flatnonzero(homes == number).tolist() for number in np.unique(homes)]
+    assert found == _plain_similar_fit(lengths, vectors, 30, opened)
+
+
 def test_a_document_longer_than_100_contexts_is_cut_in_order() -> None:
     spans = best_fit([5, 1_234, 3], 10)
     mine = spans.documents == 1
@@ -115,7 +144,7 @@ def test_refinement_brings_similar_documents_together_and_shuffling_is_seeded() 
     assert two.token_win > one.token_win + 0.1
     assert two.win > one.win + 0.1
     assert two.cut == one.cut == 0.0
-    assert two.contexts <= one.contexts
+    assert one.contexts <= two.contexts < measured(next_fit(tokens, 1_000), tokens, 1_000, vectors).contexts
     mixed = [shuffled(after, seed).documents.tolist() for seed in (0, 0, 1)]
     assert mixed[0] == mixed[1] != mixed[2]
     assert measured(concatenated(tokens, 1_000), tokens, 1_000, vectors).cut > 0.1

@@ -75,6 +75,15 @@ def planted(given: Texts, find: Callable[[Texts], Ints]) -> dict[str, Any]:
     return found | {"fell of the documents": _checked(texts, kinds, fell)}
 
 
+def twins(given: Texts, share: float = 0.05) -> Texts:
+    """The same, with a twin of some of the documents that has 5% of its words changed."""
+    chance = random.Random(1)
+    words = [word for text in given.texts[:500] for word in text.split()]
+    rows = [row for row, text in enumerate(given.texts) if len(text.split()) >= SHORTEST and chance.random() < share]
+    texts = [*given.texts, *(_other(given.texts[row], words, chance) for row in rows)]
+    return Texts(texts, [*given.sections, *(given.sections[row] for row in rows)])
+
+
 def _checked(texts: list[str], kinds: list[str], fell: Ints) -> dict[str, int]:
     """Of the documents that fell unplanted, those that whole texts confirm, by the same thresholds."""
     pairs = [(row, int(fell[row])) for row, kind in enumerate(kinds) if kind == "document" and fell[row] >= 0]

@@ -27,7 +27,7 @@ from ordering_texts import Embedded, embedded, everything, forum, threads
 from peers import BenchmarkError
 
 from stages.order import Order
-from stages.order_sketches import confirmation
+from stages.order_sketches import confirmation, sketch_hashes
 from stages.ordering_duplicates import near_duplicates
 from stages.ordering_graph import Ints, undirected
 from stages.ordering_kmeans import centroids, nearest
@@ -46,7 +46,8 @@ def fallen(given: Embedded) -> Ints:
     count = len(given.texts)
     near = neighbours(given.vectors, 2 * DEFAULTS.neighbours, np.arange(count, dtype=np.uint64))
     confirm = confirmation(given.sketches, DEFAULTS.resemblance)
-    return near_duplicates(given.vectors, near, np.arange(count, dtype=np.int32), DEFAULTS.duplicates, confirm)
+    ranks, alike = np.arange(count, dtype=np.int32), sketch_hashes(given.sketches)
+    return near_duplicates(given.vectors, near, ranks, DEFAULTS.duplicates, confirm, alike)
 
 
 def without(given: Embedded, kept: Any) -> Embedded:

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from stages.contract import State
 from stages.order_groups import Group, first_parts, groups_in, placed_rows
 from stages.order_rows import rows_of, tokens_of
-from stages.order_sketches import confirmation
-from stages.ordering_duplicates import compact, near_duplicates
+from stages.order_sketches import confirmation, sketch_hashes
+from stages.ordering_duplicates import Confirm, compact, near_duplicates
 from stages.ordering_graph import Ints
 from stages.ordering_measures import consecutive
 from stages.ordering_modes import Mode, Windows, ordered
@@ -97,9 +97,12 @@ def solve(settings: "Order", rows: pa.RecordBatch, vectors: Units, ties: Ties) -
     wide = neighbours(vectors, settings.neighbours * HEADROOM, ties, threads=settings.threads)
     fell_to = np.full(count, -1, np.int32)
     if settings.duplicates:
-        confirm = _confirm_all if settings.confirm == "none" else confirmation(
-            rows.column("embedding_shingles"), settings.resemblance)  # fmt: skip
-        fell_to = near_duplicates(vectors, wide, _ranks(settings, rows), settings.duplicates, confirm)
+        confirm: Confirm = _confirm_all
+        alike = None
+        if settings.confirm == "shingles":
+            sketches = rows.column("embedding_shingles")
+            confirm, alike = confirmation(sketches, settings.resemblance), sketch_hashes(sketches)
+        fell_to = near_duplicates(vectors, wide, _ranks(settings, rows), settings.duplicates, confirm, alike)
     kept = fell_to < 0
     near = _lists(settings, vectors, wide, kept, ties)
     windows = Windows(tokens_of(settings, rows)[kept], settings.context)

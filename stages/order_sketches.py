@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from stages.embed_shingles import SIZE
 from stages.ordering_compiled import kernel
-from stages.ordering_duplicates import Confirm
-from stages.ordering_graph import Ints
+from stages.ordering_duplicates import MULTIPLIER, Confirm
+from stages.ordering_graph import Ints, Longs
 from stages.ordering_shingles import CONTAINMENT
 from stages.ordering_vectors import Mask
 
 FEWEST = 8
-"""Hashes of the smaller set that an estimate of containment needs."""
+"""Hashes of the smaller set that an estimate of containment needs, and a sketch that counts without a cosine."""
 
 
 def confirmation(column: pa.ListArray, least: float, least_contained: float = CONTAINMENT) -> Confirm:
@@ -70,3 +70,31 @@ def _shared(one: Ints, other: Ints, last: int) -> tuple[int, int, int]:
         theirs += second <= first
         shared += first == second
     return mine, theirs, shared
+
+
+def sketch_hashes(column: pa.ListArray) -> Longs:
+    """The `alike` of `near_duplicates`: of each row (n,) a hash of its sketch; -1 for those of fewer than `FEWEST`.
+
+    >>> ten = list(range(10))
+    >>> found = sketch_hashes(pa.array([ten, ten, ten[1:], [1, 2], [], None], pa.list_(pa.int32())))
+    >>> bool(found[0] == found[1] != found[2]), found[3:].tolist()
+    (True, [-1, -1, -1])
+    """
+    if not len(column):
+        return np.empty(0, np.int64)
+    lists = column.fill_null([]) if column.null_count else column
+    ends = lists.offsets.to_numpy().astype(np.int64)
+    return _hashed(np.append(lists.flatten().to_numpy(), np.int32(0)), ends - ends[0])
+
+
+@kernel
+def _hashed(hashes: Ints, ends: Longs) -> Longs:
+    found = np.full(len(ends) - 1, -1, np.int64)
+    for row in range(len(found)):
+        if ends[row + 1] - ends[row] >= FEWEST:
+            total = np.int64(ends[row + 1] - ends[row])
+            for place in range(ends[row], ends[row + 1]):
+                total = (total ^ np.int64(hashes[place])) * MULTIPLIER
+                total ^= total >> 29
+            found[row] = total & np.int64(2**63 - 1)
+    return found

@@ -22,11 +22,15 @@ WIDEST = 256
 """Neighbours that are looked at, at most, of a row all of whose neighbours are too similar."""
 
 
-def near_duplicates(vectors: Units, near: Neighbours, ranks: Ints, threshold: float, confirm: Confirm) -> Ints:
+def near_duplicates(
+    vectors: Units, near: Neighbours, ranks: Ints, threshold: float, confirm: Confirm, alike: Longs | None = None
+) -> Ints:
     """The row (n,) that each row is a near-duplicate of; -1 for those that stay. That row stays itself.
 
     `near` are the neighbour lists of the rows (n, dimensions), `ranks` (n,) are all different, and the smallest stays;
     `threshold` is a cosine, exceeded by duplicates; `confirm` says which pairs of rows have about the same text.
+    `alike` (n,) are hashes of texts: where they are the same, and not negative, no cosine is asked, since embeddings
+    of one text in other cases or with other blanks may differ.
     A list that is full of such rows may hide others: it is searched again among those that are left, until no list
     brings a pair; twice as far where it brought none, up to `WIDEST`. A row that fell to one that falls later goes to
     whoever that one fell to.
@@ -39,7 +43,9 @@ def near_duplicates(vectors: Units, near: Neighbours, ranks: Ints, threshold: fl
     fell_to = np.full(len(vectors), -1, np.int32)
     rows, found, width = np.arange(len(vectors), dtype=np.int32), near, near.ids.shape[1]
     least = round(threshold * SCALE)
-    _drop(fell_to, ranks, *_confirmed(*_equals(vectors, ranks), fell_to, confirm))
+    for groups in (_hashes(vectors), alike):
+        if groups is not None:
+            _drop(fell_to, ranks, *_confirmed(*_equals(groups, ranks), fell_to, confirm))
     while len(rows) and width:
         fallen = _drop(fell_to, ranks, *_confirmed(*_close(rows, found, least), fell_to, confirm))
         full = rows[(fell_to[rows] < 0) & (found.similarities > least).all(axis=1)]
@@ -67,12 +73,12 @@ def compact(near: Neighbours, kept: Mask, count: int) -> Neighbours:
     return Neighbours(ids, np.where(ids >= 0, similarities, -SCALE).astype(np.int32))
 
 
-def _equals(vectors: Units, ranks: Ints) -> tuple[Ints, Ints]:
-    """Rows with the very same vector, each with the one before it by rank and with the first: lists cannot hold all."""
-    group = _hashes(vectors)
-    order = np.lexsort((ranks, group)).astype(np.int32)
+def _equals(groups: Longs, ranks: Ints) -> tuple[Ints, Ints]:
+    """Rows of the same group, each with the one before it by rank and with the first: lists cannot hold all."""
+    order = np.lexsort((ranks, groups)).astype(np.int32)
+    order = order[groups[order] >= 0]
     fresh = np.ones(len(order), np.bool_)
-    fresh[1:] = group[order[1:]] != group[order[:-1]]
+    fresh[1:] = groups[order[1:]] != groups[order[:-1]]
     leaders = order[np.maximum.accumulate(np.where(fresh, np.arange(len(order)), 0))]
     before = np.roll(order, 1)
     return np.concatenate([leaders[~fresh], before[~fresh]]), np.concatenate([order[~fresh], order[~fresh]])
@@ -116,13 +122,13 @@ def _fall(fell_to: Ints, first: Ints, later: Ints) -> int:
 
 @kernel
 def _hashes(vectors: Units) -> Longs:
-    """Of each row (n,): the same for the same vectors, and hardly ever for others."""
+    """Of each row (n,), not negative: the same for the same vectors, and hardly ever for others."""
     found = np.zeros(len(vectors), np.int64)
     for row in range(len(vectors)):
         for place in range(vectors.shape[1]):
             found[row] = (found[row] ^ vectors[row, place]) * MULTIPLIER
             found[row] ^= found[row] >> 29
-    return found
+    return found & np.int64(2**63 - 1)
 
 
 def _settled(fell_to: Ints) -> Ints:

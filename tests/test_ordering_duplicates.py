@@ -118,3 +118,11 @@ def test_texts_that_are_empty() -> None:
     assert resemblance(nothing, nothing) == containment(nothing, nothing) == 1.0
     assert resemblance(nothing, something) == containment(nothing, something) == 0.0
     assert confirmation([nothing, something])(np.empty(0, np.int32), np.empty(0, np.int32)).tolist() == []
+
+
+def test_texts_that_hash_alike_fall_whatever_their_cosine_if_confirmed() -> None:
+    vectors, ranks = np.array(np.eye(6) * 16384, np.int16), np.array([5, 4, 3, 2, 1, 0], np.int32)
+    alike = np.array([7, 9, 7, -1, -1, 9], np.int64)
+    lists = neighbours(vectors, 3, hashes(6))
+    assert near_duplicates(vectors, lists, ranks, 0.9, _yes, alike).tolist() == [2, 5, -1, -1, -1, -1]
+    assert near_duplicates(vectors, lists, ranks, 0.9, lambda one, other: one < 0, alike).tolist() == [-1] * 6

@@ -26,7 +26,7 @@ from stages.errors import ConfigError, InputError
 
 NAME = "manifest.json"
 _CURRENT = "steps/current.json"
-_AFTER = (NAME, "report.html", "report.json", "mixture.jsonl", "mixed")
+_AFTER = (NAME, "report.html", "report.json", "mixture.jsonl", "mixed", "shards")
 """Of a result: what is made after the documents and their contexts, and the manifest that goes first."""
 _RESULT = (*_AFTER, "data", "dropped", "quarantine", "contexts")
 _LIBRARIES = ("pyarrow", "numpy", "fasttext-community", "pycld2", "duckdb", "orjson")

@@ -1,7 +1,7 @@
 """The batch stages of a run on one shard, and the record of what came out."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -59,6 +59,8 @@ class Outcome:
     """Of the stages `perplexity`."""
     tokens: tuple[int, int] | None = None
     """Of all documents that were counted, and of those kept; None if no stage counted them."""
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    """Stage -> what it took to annotate the rows, opening models included."""
 
 
 def finished_outcome(task: ShardTask) -> Outcome | None:
@@ -88,6 +90,7 @@ def process_shard(task: ShardTask, tick: Tick) -> Outcome:
         ),
         scores=tuple(perplexity_facts(verdict.columns, [step.stage for step in task.steps], verdict.alive)),
         tokens=_tokens(verdict.columns, verdict.alive),
+        stage_seconds=verdict.seconds,
     )
     task.store.write_json(task.record_name, outcome)
     return outcome

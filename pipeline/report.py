@@ -32,7 +32,7 @@ def write_report(store: Store, finished: Finished) -> None:
     facts = report_facts(store, finished)
     store.write_json("report.json", facts)
     with store.create("report.html") as file:
-        file.write(render(facts).encode())
+        file.write(render(facts | {"pages": pages_of(store)}).encode())
 
 
 def rewrite_html(store: Store) -> str:
@@ -63,6 +63,7 @@ def report_facts(store: Store, finished: Finished) -> dict[str, Any]:
         "documents_kept_bytes": sum(outcome.kept_bytes for outcome in outcomes),
         "bytes_read": sum(shard.text_bytes for split in finished.splits for shard in split.shards),
         "tokens": _tokens(finished),
+        "stage_seconds": _stage_seconds(finished),
         "sources": _sources(finished),
         "columns_all": {name: merge(o.columns[name].all for o in outcomes if name in o.columns) for name in names},
         "columns_kept": {name: merge(o.columns[name].kept for o in outcomes if name in o.columns) for name in names},
@@ -99,6 +100,12 @@ def _context_examples(finished: Finished) -> list[dict[str, Any]]:
 def _tokens(finished: Finished) -> dict[str, int] | None:
     counts = [outcome.tokens for outcome in finished.outcomes if outcome.tokens is not None]
     return {"counted": sum(all_ for all_, _ in counts), "kept": sum(kept for _, kept in counts)} if counts else None
+
+
+def _stage_seconds(finished: Finished) -> dict[str, float]:
+    """What each stage took over all shards, on all workers together."""
+    names = [step.name for step in finished.plan.batch]
+    return {name: round(sum(o.stage_seconds.get(name, 0.0) for o in finished.outcomes), 3) for name in names}
 
 
 def _scores(finished: Finished) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ _MISSING: dict[str, Any] = {
     "funnel": [], "statuses": {}, "surveys": {}, "sources": {}, "columns": {}, "columns_all": {}, "columns_kept": {},
     "stage_columns": [], "rating": None, "rating_columns": [], "scores": [], "tokens": None, "bytes_read": None,
     "part_facts": [], "pages": [], "quarantine_places": [], "parts": [], "versions": {}, "steps": [], "seconds": {},
-    "mixture": None, "contexts": None, "context_examples": [], "inputs": [], "documents_kept_bytes": 0,
+    "stage_seconds": {}, "mixture": None, "contexts": None, "context_examples": [], "inputs": [],
+    "documents_kept_bytes": 0,
 }  # fmt: skip
 """What facts of an older version may lack."""
 

@@ -30,7 +30,7 @@ class Warned(NamedTuple):
 
 def warnings_of(facts: dict[str, Any]) -> list[Warned]:
     """Everything worth a look in a report's facts, the most serious first."""
-    finders = (_shortfalls, _drops, _sources, _statuses, _criteria, _buckets, _quarantine)
+    finders = (_shortfalls, _mixture, _drops, _sources, _statuses, _criteria, _buckets, _quarantine)
     return [found for finder in finders for found in finder(facts)]
 
 
@@ -67,6 +67,13 @@ def _shortfalls(facts: dict[str, Any]) -> Iterator[Warned]:
         for note in summary["notes"]:
             if note.startswith("SHORTFALL"):
                 yield Warned(f"{name} ran out", note.partition(":")[2].strip(), f"survey-{name}")
+
+
+def _mixture(facts: dict[str, Any]) -> Iterator[Warned]:
+    groups = (facts.get("mixture") or {}).get("groups", [])
+    for group in [group for group in groups if group.get("runs_out") is not None][:_SHOWN]:
+        detail = f"Its contexts have all been drawn once after {group['runs_out']:,} samples of the mixture."
+        yield Warned(f"The group {group['name']} runs out", detail, "mixture")
 
 
 def _statuses(facts: dict[str, Any]) -> Iterator[Warned]:

@@ -4,6 +4,7 @@ A sidecar holds `row` (of the shard), `id`, and the columns that the stage adds,
 that it could process.
 """
 
+import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,6 +43,8 @@ class SidecarRecord:
     """Rows on which the stage failed, by reason."""
     quarantine: str
     """File with those rows, or an empty string."""
+    seconds: float = 0.0
+    """What it took to annotate the rows; 0 where a group stage did."""
 
 
 def sidecar_schema(stage: Stage) -> pa.Schema:
@@ -138,13 +141,15 @@ class _Work:
 
 
 def _compute(store: Store, step: Step, reaching: Reaching, tick: Tick) -> SidecarRecord:
+    began = time.monotonic()
     base = base_of(reaching.shard.name)
     name = f"{step.directory}/{base}.parquet"
     quarantine_name = f"{step.directory}/quarantine-{base}.parquet"
     with Quarantine(store, quarantine_name, step.name) as quarantine, store.create(name) as sink:
         rows = _write(_Work(store, step, quarantine), sink, reaching, tick)
     counts = dict(sorted(quarantine.counts.items()))
-    record = SidecarRecord(file_record(name, sink, rows, 0), counts, quarantine_name if counts else "")
+    seconds = round(time.monotonic() - began, 3)
+    record = SidecarRecord(file_record(name, sink, rows, 0), counts, quarantine_name if counts else "", seconds)
     store.write_json(record_name(step, reaching.shard.name), record)
     return record
 

@@ -20,7 +20,7 @@ import xxhash
 from stages.errors import ConfigError
 
 TEMPORARY = ".tmp-"
-OWNED = ("steps", "data", "dropped", "quarantine", "contexts", "mixed")
+OWNED = ("steps", "data", "dropped", "quarantine", "contexts", "mixed", "shards")
 """Directories of a run that Tamis makes and removes."""
 
 

@@ -1,7 +1,7 @@
 """Verdicts: which rows of a shard live, which were dropped by which stage and why, from the sidecars alone."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -51,6 +51,8 @@ class Verdict:
     counts: list[StageCounts]
     quarantines: list[str]
     """Files with rows on which a stage failed."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stage -> what it took to annotate the rows."""
 
 
 def judge(store: Store, steps: tuple[Step, ...], shard: Shard, tick: Tick) -> Verdict:
@@ -83,6 +85,7 @@ def _apply(verdict: Verdict, stage: Stage, record: SidecarRecord, sidecar: pa.Ta
     by_reason = dict(sorted(Counter(reasons[dropped]).items()))
     kept = int(verdict.alive.sum())
     verdict.counts.append(StageCounts(stage.name, entered, kept, by_reason, record.quarantined))
+    verdict.seconds[stage.name] = record.seconds
     if record.quarantine:
         verdict.quarantines.append(record.quarantine)
 
@@ -92,8 +95,8 @@ def _widened(columns: pa.Table, sidecar: pa.Table, seen: np.ndarray, adds: pa.Sc
     position = np.full(columns.num_rows, -1, dtype=np.int64)
     position[seen] = np.arange(len(seen))
     indices = pa.array(position, mask=position < 0)
-    for field in adds:
-        columns = columns.append_column(field, sidecar.column(field.name).take(indices))
+    for added in adds:
+        columns = columns.append_column(added, sidecar.column(added.name).take(indices))
     return columns
 
 

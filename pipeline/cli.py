@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from pipeline import cli_calibrate, cli_look, cli_train
+from pipeline.credentials import NoCredentials, without_credentials
 from stages.errors import EngineError, InputError, Interrupted, TamisError
 
 app = typer.Typer(
@@ -66,6 +67,8 @@ def _options(
     ] = False,
 ) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(NoCredentials())
     logging.getLogger("tamis").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
@@ -104,10 +107,14 @@ def run(
         OUT.print(f"  quarantined: {reason} {count:,}", highlight=False)
     for line in contexts_lines(finished.contexts):
         OUT.print(f"  contexts: {visible(line)}", highlight=False, markup=False, soft_wrap=True)
+    output = without_credentials(loaded.output)
     OUT.print(
-        f"data    {loaded.output}/data ({len(finished.parts)} shards)", highlight=False, soft_wrap=True, markup=False
+        f"data    {output}/data ({len(finished.parts)} shards)",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
     )
-    OUT.print(f"report  {loaded.output}/report.html", highlight=False, soft_wrap=True, markup=False)
+    OUT.print(f"report  {output}/report.html", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -215,7 +222,7 @@ def _choose_memory_pool() -> None:
 
 
 def _fail(error: object, code: int) -> NoReturn:
-    ERR.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    ERR.print(without_credentials(f"error: {error}"), style="red", markup=False, highlight=False, soft_wrap=True)
     if os.environ.get("TAMIS_DEBUG"):
         ERR.print_exception()
     sys.exit(code)

@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import stages
+from pipeline.credentials import cleaned
 from pipeline.formats import FORMATS, FieldNames
 from pipeline.resources import Needs, build_resources
 from pipeline.sections import build, check_keys, shown
@@ -101,8 +102,8 @@ def build_config(raw: dict[str, Any]) -> RunConfig:
 
 
 def as_plain(config: RunConfig) -> dict[str, Any]:
-    """The configuration with every default filled in, as values for YAML and JSON."""
-    return {
+    """The configuration with every default filled in, as values for YAML and JSON, without credentials."""
+    plain = {
         "input": _plain(config.input),
         "output": config.output,
         "seed": config.seed,
@@ -111,6 +112,7 @@ def as_plain(config: RunConfig) -> dict[str, Any]:
         **({"limit": config.limit} if config.limit else {}),
         **({"resources": {n: _plain(need) for n, need in config.resources.items()}} if config.resources else {}),
     }
+    return cast(dict[str, Any], cleaned(plain))
 
 
 def _plain(section: Any) -> dict[str, Any]:

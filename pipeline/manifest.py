@@ -12,6 +12,7 @@ from pipeline import __version__
 from pipeline.aggregates import Counts, merge
 from pipeline.config import as_plain
 from pipeline.contexts import Contexts
+from pipeline.credentials import without_credentials
 from pipeline.finishing import contexts_facts
 from pipeline.ledger import Ledger, funnel_of
 from pipeline.lock import LEASE
@@ -128,7 +129,8 @@ def manifest_of(finished: Finished) -> dict[str, Any]:
         "tamis": __version__,
         "config": as_plain(plan.config),
         "inputs": [
-            {"url": i.file.url, "format": i.file.format, "bytes": i.file.size, "mark": i.mark} for i in plan.inputs
+            {"url": without_credentials(i.file.url), "format": i.file.format, "bytes": i.file.size, "mark": i.mark}
+            for i in plan.inputs
         ],
         "steps": [{"name": step.name, "hash": step.hash, "directory": step.directory} for step in plan.steps],
         "ledger": dataclasses.asdict(finished.ledger),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.config import RunConfig
+from pipeline.credentials import without_credentials
 from pipeline.documents import PROVENANCE, RESERVED
 from pipeline.listing import Listed, check_fields, list_inputs
 from stages.contract import Stage, has_survey, is_context_stage, is_group, values_of
@@ -131,7 +132,7 @@ def _read_facts(config: RunConfig, inputs: list[Listed]) -> dict[str, object]:
     return {
         "version": CODE_VERSION,
         "libraries": _versions(("pyarrow", *(name for item in inputs for name in LIBRARIES.get(item.file.format, ())))),
-        "files": [(item.file.url, item.file.format, item.file.size, item.mark) for item in inputs],
+        "files": [(without_credentials(item.file.url), item.file.format, item.file.size, item.mark) for item in inputs],
         "names": (settings.text, settings.id, settings.source),
         "max_document_mb": settings.max_document_mb,
         "split_mb": min(settings.split_mb, config.shards.text_mb),

@@ -7,6 +7,7 @@ from types import TracebackType
 
 import pyarrow as pa
 
+from pipeline.credentials import without_credentials
 from pipeline.formats import BadRecord
 from pipeline.shards import BATCH_ROWS, ShardWriter, read_table
 from pipeline.storage import Store
@@ -43,7 +44,8 @@ class Quarantine:
         """Take one bad record; `id_` if it got as far as having one."""
         place = bad.place
         self.counts[bad.reason] += bad.count
-        row = (place.url, place.line, place.offset, bad.reason, _printable(bad.detail), bad.count, id_, self._step)
+        url, detail = without_credentials(place.url), _printable(bad.detail)
+        row = (url, place.line, place.offset, bad.reason, detail, bad.count, id_, self._step)
         self._rows.append(row)
         if len(self._rows) >= BATCH_ROWS:
             self._flush()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import xxhash
 
+from pipeline.credentials import without_credentials
 from pipeline.documents import PROVENANCE, RESERVED, Document, DocumentMaker, default_source
 from pipeline.formats import BadRecord, FieldNames, Record, Split, load
 from pipeline.listing import storage_errors
@@ -79,7 +80,7 @@ def read_split(task: ReadTask, tick: Tick) -> SplitRecord:
     with Quarantine(task.store, name, "read") as quarantine:
         shards = tuple(_write_shards(task, _documents(task, quarantine, seen), tick))
     record = SplitRecord(
-        url=task.split.file.url,
+        url=without_credentials(task.split.file.url),
         read=sum(shard.rows for shard in shards) + quarantine.counts.total(),
         quarantined=dict(sorted(quarantine.counts.items())),
         own_ids=seen.own_ids,
@@ -98,7 +99,7 @@ class _Seen:
 
 def _documents(task: ReadTask, quarantine: Quarantine, seen: _Seen) -> Iterator[Document]:
     url = task.split.file.url
-    make = DocumentMaker(task.names, default_source(url), task.max_document_bytes)
+    make = DocumentMaker(task.names, default_source(without_credentials(url)), task.max_document_bytes)
     for record in itertools.islice(_records(task), task.limit):
         document = make(record) if isinstance(record, Record) else record
         if isinstance(document, Document):
@@ -163,7 +164,7 @@ def as_batch(documents: list[Document]) -> pa.RecordBatch:
         [d.text for d in documents],
         [d.source for d in documents],
         [d.metadata for d in documents],
-        [d.place.url for d in documents],
+        [without_credentials(d.place.url) for d in documents],
         [d.place.line for d in documents],
         [d.place.offset for d in documents],
         [d.text_bytes for d in documents],

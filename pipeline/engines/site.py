@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from pipeline.credentials import NoCredentials, without_credentials
 from pipeline.lean import spare_pandas
 from pipeline.storage import Store
-from pipeline.yaml_files import redacted
 from stages.errors import EngineError
 
 _MARKERS = "steps"
@@ -96,8 +96,8 @@ def _enter(site: Site, node: str) -> None:
         os.chdir(site.directory)
     elif site.relative:
         raise EngineError(
-            f"{node} has no directory {site.directory}, from which {redacted(site.relative[0])} starts: start the run "
-            "in a directory that all nodes share, or give absolute paths of shared storage or URLs"
+            f"{node} has no directory {site.directory}, from which {site.relative[0]} starts: start the run in a "
+            "directory that all nodes share, or give absolute paths of shared storage or URLs"
         )
 
 
@@ -126,9 +126,10 @@ def _explained(site: Site, node: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        why = redacted(str(error)) or type(error).__name__
+        why = without_credentials(str(error)) or type(error).__name__
+        where = without_credentials(site.store.url)
         raise EngineError(
-            f"{node} cannot use the run directory {redacted(site.store.url)} ({why}): it and the input must be on a "
+            f"{node} cannot use the run directory {where} ({why}): it and the input must be on a "
             "file system that all nodes share under the same path, or on an object store for which every node has "
             "credentials"
         ) from None
@@ -142,6 +143,7 @@ def _log_into(site: Site) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(folder / f"{socket.gethostname()}-{os.getpid()}.log", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(NoCredentials())
     log = logging.getLogger("tamis")
     log.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -69,8 +69,8 @@ def documents_of(settings: "Pack", rows: pa.RecordBatch, copies: Longs) -> Itera
     names, group = np.unique(groups_of(settings, rows).to_numpy(zero_copy_only=False), return_inverse=True)
     order = np.lexsort((positions, group))
     order = order[tokens[order] > 0]
-    for number, name in enumerate(names.tolist()):
-        members = order[group[order] == number]
+    ends = np.searchsorted(group[order], np.arange(1, len(names)))
+    for name, members in zip(names.tolist(), np.split(order, ends), strict=False):
         if not len(members):
             continue
         known = vectors[members] if usable.all() else None

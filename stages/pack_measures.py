@@ -35,13 +35,13 @@ _SHOWN = 8
 def part_found(settings: "Pack", rows: pa.RecordBatch, answer: pa.RecordBatch) -> Found:
     """Of a bucket: the chosen strategy as it answered, and what the others would do with the same copies."""
     spans, copies = _answered(answer)
+    spans_of = _by_group(spans, answer.column("group"))
     strategies: dict[str, list[Sums]] = {name: [] for name in STRATEGIES}
     groups = {}
     numbers = np.empty(rows.num_rows, np.int64)
     for name, documents in documents_of(settings, rows, copies):
         numbers[documents.rows] = np.arange(len(documents.rows))
-        mine = np.isin(spans.documents, documents.rows)
-        chosen = Spans(*(column[mine] for column in spans))
+        chosen = spans_of[name]
         chosen = chosen._replace(documents=numbers[chosen.documents])
         for strategy, held in strategies.items():
             tried = chosen if strategy == settings.strategy else joined(packed(settings, strategy, documents))
@@ -92,6 +92,15 @@ def _answered(answer: pa.RecordBatch) -> tuple[Spans, Longs]:
     order = np.lexsort((places, contexts))
     copies = np.bincount(owners[begins == 0], minlength=len(lengths)).astype(np.int64)
     return Spans(contexts[order], owners[order], begins[order], ends[order]), copies
+
+
+def _by_group(spans: Spans, groups: pa.StringArray) -> dict[str, Spans]:
+    """The parts of each group, by context."""
+    names, number = np.unique(groups.to_numpy(zero_copy_only=False)[spans.documents], return_inverse=True)
+    order = np.argsort(number, kind="stable")
+    ends = np.searchsorted(number[order], np.arange(1, len(names)))
+    columns = [np.split(column[order], ends) for column in spans]
+    return {name: Spans(*parts) for name, *parts in zip(names.tolist(), *columns, strict=False)}
 
 
 def _sums(settings: "Pack", spans: Spans, documents: Documents) -> Sums:

@@ -5,8 +5,8 @@ L_i(t+1) = L_i(t) - sum_j A_ij p_j; each round measures A and moves `p_j` by `ex
 
 What is ours: sweeps are balanced (`sweep_orders`); p is held where A is degenerate or its column sums differ by less
 than `hold` standard errors; rounds that are not clear alone are pooled (`memory`); A is shrunk by its error (`shrink`);
-p is drawn to uniform (`pull`); groups that the objective leaves out do not count; `floor` and `max_epochs`.
-`Aioli(task, **PAPER)` is the paper's rule.
+p is drawn to uniform (`pull`, `fade`); groups that the objective leaves out do not count; `floor` and `max_epochs`.
+`Aioli(task, eta=1.0, **PAPER)` is the paper's rule.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from stages.mixture_evidence import Evidence
 from stages.mixture_probes import Ints, drops_of, matrix_error, normalised_matrix, solved, sweep_orders
 from stages.mixture_simplex import Floats, moved, probe_mixtures, uniform, with_floor
 
-PAPER = {"hold": 0.0, "memory": 0.0, "shrink": False, "pull": 0.0, "floor": 0.0}
+PAPER = {"hold": 0.0, "memory": 0.0, "shrink": False, "pull": 0.0, "fade": 0.0, "floor": 0.0}
 """Settings of `Aioli` that leave out what is ours."""
 
 
@@ -34,15 +34,18 @@ class Aioli(Base):
     delta: float = 0.25
     """Share of a round's steps that probes may take; a probe has as many steps as fit."""
     own: float | None = None
-    """Share of a probe's own group, the others share the rest alike; None: a third of the way from 1/m to 1."""
-    eta: float = 1.0
-    hold: float = 2.0
+    """Share of a probe's own group, the others share the rest alike; None: two thirds of the way from 1/m to 1."""
+    eta: float | None = None
+    """None: three quarters of the number of groups, since Abar's column sums are 1/m in the mean."""
+    hold: float = 1.5
     """Standard errors by which columns of A must differ for p to move; 0 always moves."""
     memory: float = 0.9
     shrink: bool = True
-    pull: float = 0.1
+    pull: float = 0.2
     """How far p is drawn to uniform before each move. The rule is greedy: what a group has taught does not leave its p
     by itself, and p overshoots; with a pull it forgets."""
+    fade: float = 0.3
+    """How far p is drawn to uniform in a round whose evidence is not clear, but against p; 0 holds p all the same."""
     floor: float = 0.02
     lag: int = 0
     """Steps from a decision to the first step on it, for trainers that fetch batches ahead."""
@@ -64,7 +67,8 @@ class Aioli(Base):
     def __post_init__(self) -> None:
         """Decision 0 and the probes of the first round. Raises ConfigError if rounds are too short for their probes."""
         groups = len(self.task.groups)
-        self._own = 1 / groups + (1 - 1 / groups) / 3 if self.own is None else self.own
+        self._own = 1 / groups + (1 - 1 / groups) * 2 / 3 if self.own is None else self.own
+        self._eta = 0.75 * groups if self.eta is None else self.eta
         self._rounds = Rounds(self.task.steps, self.rounds, self.warm_steps)
         self._check()
         shortest = (self.task.steps - self.warm_steps) // self.rounds
@@ -148,14 +152,21 @@ class Aioli(Base):
             return "held: A is degenerate"
         told = f"columns of A differ by {evidence.spread:.3g} nats, standard error {evidence.error:.3g}"
         if self.hold and evidence.spread <= evidence.threshold:
+            self._fade()
             return f"held: {told}, needed {evidence.threshold:.3g}"
         gains = shares.sum(axis=0)
         if self.ema is None:
-            self._p = moved(with_floor(self._p, self.pull), gains, self.eta)
+            self._p = moved(with_floor(self._p, self.pull), gains, self._eta)
         else:
             self._mean = gains if not self._mean.any() else self.ema * self._mean + (1 - self.ema) * gains
-            self._p = moved(uniform(len(gains)), self._mean, self.eta)
+            self._p = moved(uniform(len(gains)), self._mean, self._eta)
         return f"moved: {told}"
+
+    def _fade(self) -> None:
+        """Draw p to uniform where the pooled A, clear or not, is against what p differs from uniform by."""
+        columns = self.task.weights @ self._evidence.matrix(shrink=False)
+        if float((self._p - self._p.mean()) @ columns) < 0:
+            self._p = with_floor(self._p, self.fade)
 
     def _to_decision(self) -> list[Segment]:
         """The round's probes, and steps on the present mixture until its decision lands."""

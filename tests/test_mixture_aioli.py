@@ -12,8 +12,9 @@ from benchmarks.mixture_worlds import Drive, LinearWorld, objective, random_law,
 from stages.errors import ConfigError
 from stages.mixture_aioli import PAPER, Aioli
 from stages.mixture_estimator import Decision, Rounds
+from stages.mixture_evidence import Evidence
 from stages.mixture_fixed import stratified
-from stages.mixture_probes import normalised_matrix, solved, sweep_orders
+from stages.mixture_probes import noise, normalised_matrix, solved, sweep_orders
 from stages.mixture_simplex import capped, probe_mixtures
 from stages.mixture_task import Task
 
@@ -238,6 +239,41 @@ def test_a_group_that_the_objective_leaves_out_loses_its_share() -> None:
     asked = Aioli(Task(contexts, 300, objective={"noise": 0.0}), rounds=6)
     assert Drive(world, 0).run(asked, 300).decisions[-1].mixture["noise"] < 0.1
     assert Drive(world, 0).run(Aioli(Task(contexts, 300), rounds=6), 300).decisions[-1].mixture["noise"] > 0.3
+
+
+def test_rounds_count_by_their_own_errors() -> None:
+    """Two rounds by hand: each is divided by its error, that of the second remembers the first's by 0.8 x memory."""
+    orders, random, memory = sweep_orders(3, 4, (0, 0)), np.random.default_rng(0), 0.5
+    evidence, drops = Evidence(memory, hold=1e9), [scale * random.normal(0, 1, (4, 3, 3)) for scale in (100.0, 1.0)]
+    found = [noise(drop.sum(axis=1), orders) for drop in drops]
+    for drop in drops:
+        evidence.add(solved(drop, 1.0), drop, orders, 1.0, np.ones(3))
+    kept = 0.8 * memory
+    squares = [found[0].squares, found[1].squares + kept * found[0].squares]
+    freedom = [found[0].freedom, found[1].freedom + kept * found[0].freedom]
+    units = [math.sqrt(s / f / 4) for s, f in zip(squares, freedom, strict=True)]
+    first, second = (drop.mean(axis=0) / unit for drop, unit in zip(drops, units, strict=True))
+    assert np.allclose(evidence.matrix(shrink=False), (memory * first + second) / (1 + memory) * units[1])
+    assert evidence.error == pytest.approx(units[1] * math.sqrt(1 + memory**2) / (1 + memory))
+
+
+def _share_of_a(fade: float) -> list[float]:
+    """`a` teaches for 80 steps; after that `b` does, a little, under much noise, so that no round is clear."""
+    task = Task({"a": 10_000, "b": 10_000}, 800)
+    aioli, random = Aioli(task, rounds=20, sweeps=4, own=1.0, eta=1.0, fade=fade), np.random.default_rng(0)
+    shares, level = [], 9.0
+    for step in range(800):
+        seen = level + (0.02 * random.standard_normal() if step > 80 else 0.0)
+        if aioli.wants(step) and (decision := aioli.observe(step, {"a": seen, "b": seen})):
+            shares.append(decision.mixture["a"])
+        level -= (0.02 if step < 80 else -0.002) * aioli.plan(step)[0].mixture["a"]
+    return shares
+
+
+def test_evidence_against_p_draws_it_to_uniform() -> None:
+    held, faded = _share_of_a(0.0), _share_of_a(0.3)
+    assert max(held) == max(faded) > 0.8
+    assert abs(faded[-1] - 0.5) < abs(held[-1] - 0.5)
 
 
 def test_a_warm_start_trains_the_prior_and_p_starts_from_uniform() -> None:

@@ -74,7 +74,7 @@ class Dedup:
 
     def survey(self, state: State, rows: pa.RecordBatch) -> int:
         """How many rows there are: parts are made for so many."""
-        return rows.num_rows
+        return int(rows.num_rows)
 
     def merge(self, partials: Sequence[int]) -> int:
         """The sum."""

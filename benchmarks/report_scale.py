@@ -1,0 +1,229 @@
+"""Time, memory and size of a report, by number of shard records; and the time to an answer of `tamis view`.
+
+The records are made up, each like that of a real shard with columns of the stages language, perplexity and rating. The
+report is measured in a process of its own, from reading the records to the finished page. Run:
+
+    python benchmarks/report_scale.py [--records 100 1000 10000] [--rows 1000000] [--json FILE]
+"""
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS_OF_A_SHARD = 5_000
+SHARDS_OF_A_RUN = 8
+DIFFERENT = 6
+"""Records that are made; the others repeat them under other names."""
+LANGUAGES = ["en", "de", "fr", "es", "it", "ja", "und"]
+DOMAINS = ["law", "coding", "culture", "medicine", "other"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, nargs="*", default=[100, 1_000, 10_000])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one-report", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one_report:
+        print(json.dumps(one_report(arguments.one_report)))
+        return
+    found: dict[str, Any] = {"python": platform.python_version(), "report": [], "view": []}
+    with tempfile.TemporaryDirectory() as name:
+        for count in arguments.records:
+            found["report"].append(report(Path(name) / str(count), count))
+            print(found["report"][-1], flush=True)
+        if arguments.rows:
+            found["view"] = view(Path(name) / "view", arguments.rows, arguments.repeats)
+            for row in found["view"]:
+                print(row, flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def report(folder: Path, count: int) -> dict[str, Any]:
+    """Make `count` records, then the report of them in another process."""
+    (folder / "records").mkdir(parents=True)
+    outcomes = [_outcome(seed) for seed in range(min(count, DIFFERENT))]
+    for number in range(count):
+        record = outcomes[number % len(outcomes)] | {"shard": f"steps/00-read/shard-{number:07d}-00000.parquet"}
+        (folder / f"records/outcome-{number:07d}.json").write_bytes(orjson.dumps(record))
+    command = [sys.executable, __file__, "--one-report", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    size = sum(path.stat().st_size for path in (folder / "records").iterdir())
+    return {"records": count, "records_mb": round(size / 1e6, 1), **json.loads(done.stdout)}
+
+
+def one_report(folder: Path) -> dict[str, Any]:
+    """Read the records of a folder and write its report, as a run does at its end."""
+    from pipeline.config import build_config
+    from pipeline.ledger import Ledger
+    from pipeline.manifest import Finished
+    from pipeline.outcomes import Outcome
+    from pipeline.plan import Plan, Step
+    from pipeline.quarantine import SCHEMA
+    from pipeline.reading import SplitRecord
+    from pipeline.records import FileRecord, read_record
+    from pipeline.report import write_report
+    from pipeline.shards import write_table
+    from pipeline.storage import Store
+    from pipeline.verdicts import Shard
+    from pipeline.writing import PartRecord, plan_parts
+
+    store = Store(str(folder))
+    chain = [{"language": {"min_score": 0.5}}, "perplexity", "rating"]
+    config = build_config({"input": {"paths": ["x"]}, "output": str(folder), "stages": chain})
+    steps = tuple(Step(place, stage.name, "0" * 12, stage) for place, stage in enumerate(config.stages, 1))
+    plan = Plan(config, (), Step(0, "read", "0" * 12), steps, Step(len(steps) + 1, "write", "0" * 12))
+    write_table(store, "quarantine/part-00000.parquet", SCHEMA.empty_table())
+    began, cpu = time.perf_counter(), time.process_time()
+    read = (read_record(store, f"records/{name}", Outcome) for name in store.names("records"))
+    outcomes = [outcome for outcome in read if outcome is not None]
+    loaded = time.perf_counter() - began
+    shards = [FileRecord(outcome.shard, ROWS_OF_A_SHARD, 60_000_000, 20_000_000, "0" * 32) for outcome in outcomes]
+    groups = plan_parts([Shard(shard) for shard in shards], [o.kept_bytes for o in outcomes], 256_000_000)
+    file = FileRecord("data/part.parquet", ROWS_OF_A_SHARD, 200_000_000, 60_000_000, "0" * 32)
+    parts = [PartRecord(file, file, 1.0) for _ in groups]
+    total, kept = len(outcomes) * ROWS_OF_A_SHARD, sum(outcome.kept for outcome in outcomes)
+    splits = [SplitRecord("x", ROWS_OF_A_SHARD, {}, False, (shard,), "", 1.0) for shard in shards]
+    ledger = Ledger(total, kept, {"language": {"low_score": total - kept}}, {})
+    write_report(store, Finished(plan, "local", ledger, splits, outcomes, parts, {"total": 1.0}))
+    return {
+        "seconds_records": round(loaded, 2),
+        "seconds_all": round(time.perf_counter() - began, 2),
+        "cpu_seconds": round(time.process_time() - cpu, 2),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+        "html_kb": round((folder / "report.html").stat().st_size / 1e3),
+        "json_kb": round((folder / "report.json").stat().st_size / 1e3),
+    }
+
+
+def _outcome(seed: int) -> dict[str, Any]:
+    """The record of one shard: aggregates of made-up columns, made as a run makes them."""
+    import dataclasses
+
+    from pipeline.aggregates import aggregate
+    from pipeline.outcomes import Outcome
+    from pipeline.perplexity_facts import perplexity_facts
+    from pipeline.rating_facts import rating_facts
+    from pipeline.verdicts import StageCounts
+    from stages.perplexity import Perplexity
+
+    columns = _columns(ROWS_OF_A_SHARD, seed)
+    alive = np.asarray(columns.column("lang_score")) > 0.5
+    kept = int(alive.sum())
+    counts = StageCounts("language", len(alive), kept, {"low_score": len(alive) - kept}, {})
+    sources = [f"source-{number % 40}" for number in range(len(alive))]
+    ids = [str(number) for number in range(len(alive))]
+    ratings = rating_facts(columns, sources, ids, alive, lambda rows: [(str(row), "text " * 40) for row in rows])
+    by_source = {name: {"read": 500, "kept": 400, "kept_bytes": 1_000_000} for name in sorted(set(sources))}
+    outcome = Outcome(
+        "", 0, (counts,), kept, 60_000_000, by_source, aggregate(columns, alive), (), 1.0, ratings,
+        tuple(perplexity_facts(columns, [Perplexity()], alive)),
+    )  # fmt: skip
+    return dataclasses.asdict(outcome)
+
+
+def _columns(rows: int, seed: int) -> pa.Table:
+    """Columns like those of language, perplexity and rating."""
+    from stages.rating_protocol import CRITERIA
+
+    chance = np.random.default_rng(seed)
+    scores = {f"rating_{name}": pa.array(chance.integers(1, 6, rows), pa.int8()) for name in CRITERIA}
+    means = {f"rating_{name}_mean": pa.array(chance.uniform(1, 5, rows), pa.float32()) for name in CRITERIA}
+    zeros = pa.array(np.zeros(rows), pa.int32())
+    return pa.table(
+        {
+            "lang": pa.array(chance.choice(LANGUAGES, rows)),
+            "lang_score": pa.array(chance.beta(8, 1, rows), pa.float32()),
+            "harmful_ratio": pa.array(chance.normal(-1, 0.7, rows), pa.float32()),
+            "harmful_ppl": pa.array(np.exp(chance.normal(7, 1, rows)), pa.float32()),
+            "harmful_model": pa.array(chance.choice(LANGUAGES[:5], rows)),
+            "domain": pa.array(chance.choice(DOMAINS, rows)),
+            "rating_status": pa.array(["ok"] * rows),
+            **scores,
+            **means,
+            "rating_prompt_tokens": zeros,
+            "rating_answer_tokens": zeros,
+        }
+    )
+
+
+def view(folder: Path, rows: int, repeats: int) -> list[dict[str, Any]]:
+    """Seconds to the first page of answers over `rows` documents, the first time and the median of more."""
+    from pipeline.storage import Store
+    from pipeline.view_query import Documents, Filter, Question
+
+    _write_run(folder, rows)
+    began = time.perf_counter()
+    documents = Documents(Store(str(folder)))
+    found = [{"question": "open", "first": round(time.perf_counter() - began, 3), "median": None, "documents": rows}]
+    questions = {
+        "everything": Question(),
+        "sort by harmful_ratio": Question(sort="harmful_ratio", descending=True),
+        "sort by id": Question(sort="id"),
+        "lang is de, rating at least 4": Question(
+            (Filter("lang", "is", "de"), Filter("rating_overall_score_mean", "at least", "4")), sort="lang_score"
+        ),
+        "id contains 77777": Question((Filter("id", "contains", "77777"),)),
+        "page 10,000": Question(page=10_000),
+        "text contains a common word": Question(text="common"),
+        "text contains a rare word": Question(text="needle"),
+    }
+    for name, question in questions.items():
+        spent = [_seconds(documents, question) for _ in range(repeats)]
+        median = round(statistics.median(spent), 3)
+        found.append({"question": name, "first": spent[0], "median": median, "documents": documents.count(question)})
+    return found
+
+
+def _seconds(documents: Any, question: Any) -> float:
+    began = time.perf_counter()
+    documents.page(question)
+    documents.count(question)
+    return round(time.perf_counter() - began, 3)
+
+
+def _write_run(folder: Path, rows: int) -> None:
+    """Shards of kept and dropped documents of about a kilobyte of text each."""
+    chance = np.random.default_rng(0)
+    words = [" ".join(chance.choice(["sieve", "grain", "common", "field"], 150)) for _ in range(500)]
+    each = rows // SHARDS_OF_A_RUN
+    for number in range(SHARDS_OF_A_RUN):
+        dropped = number % 4 == 3
+        kind = "dropped" if dropped else "data"
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        texts = [f"{words[row % 500]} {row}" for row in range(each)]
+        texts[each // 2] += " needle" if number == SHARDS_OF_A_RUN // 2 else ""
+        table = pa.table(
+            {
+                "id": pa.array([f"document-{number}-{row:07d}" for row in range(each)]),
+                "text": pa.array(texts),
+                "source": pa.array(chance.choice(["web", "books", "code"], each)),
+                **({name: pa.array([value] * each) for name, value in _REASON.items()} if dropped else {}),
+            }
+        )
+        for name, column in zip(_columns(1, 0).column_names, _columns(each, number).columns, strict=True):
+            table = table.append_column(name, column)
+        name = folder / kind / f"part-{number:05d}.parquet"
+        pq.write_table(table, name, compression="zstd", row_group_size=each // 4)
+
+
+_REASON = {"dropped_by": "rating", "drop_reason": "low_overall_score"}
+
+if __name__ == "__main__":
+    main()

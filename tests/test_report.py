@@ -1,0 +1,198 @@
+"""The report: pictures of the right shape, warnings where they are due, facts that merge, pages of bounded size."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.aggregates import OTHER, rounded
+from pipeline.hiding import is_hidden
+from pipeline.perplexity_facts import limits_of, merged_scores, perplexity_facts
+from pipeline.report import read_facts, rewrite_html
+from pipeline.report_charts import HEIGHT, histogram, pair_histogram, score_histogram
+from pipeline.report_page import percent, render
+from pipeline.report_pages import chosen_places, write_pages
+from pipeline.report_warnings import warnings_of
+from pipeline.storage import Store
+from stages.perplexity import Perplexity
+from tests.looks import EVIL, HARMFUL_TEXT, looked_at
+
+NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False).filter(lambda value: value == 0 or abs(value) > 1e-6)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return looked_at(tmp_path_factory.mktemp("looks"))
+
+
+def counts_of(values: list[float]) -> dict[str, int]:
+    keys = [f"{value:.2g}" for value in rounded(np.array(values, dtype=np.float64))]
+    return {key: keys.count(key) for key in keys}
+
+
+def tops(path: str) -> list[float]:
+    """The height of each bar, from its path."""
+    return [HEIGHT - float(top) for top in re.findall(r"V([\d.]+)H", path)]
+
+
+@settings(deadline=None)
+@given(st.lists(NUMBERS, min_size=1, max_size=60))
+def test_a_histogram_shows_every_document(values: list[float]) -> None:
+    found = histogram(counts_of(values), counts_of(values[:1]))
+    assert found is not None
+    assert (found.documents, found.kept_documents) == (len(values), 1)
+    heights = tops(found.all)
+    assert max(heights) == HEIGHT
+    assert len(heights) <= 40
+    assert sum(height > 0 for height in tops(found.kept)) == 1
+
+
+def test_rounding_leaves_no_combs() -> None:
+    evenly = counts_of([float(value) for value in range(100, 1000)])
+    found = histogram(evenly, {})
+    assert found is not None
+    heights = tops(found.all)[1:-1]
+    assert min(heights) > 0.6 * max(heights)
+
+
+def test_whole_numbers_have_bars_of_their_own() -> None:
+    found = histogram({"1": 5, "2": 3, "5": 1}, {"1": 5})
+    assert found is not None
+    assert found.ticks == ["1", "2", "3", "4", "5"]
+    assert tops(found.all) == [100.0, 60.0, 0.0, 0.0, 20.0]
+    assert histogram({OTHER: 3}, {}) is None
+
+
+def test_shares_make_runs_of_other_sizes_alike() -> None:
+    small, large = {"1": 1, "2": 3}, {"1": 1000, "2": 3000}
+    found = pair_histogram(small, large)
+    assert found is not None
+    assert found.all == found.kept
+    assert pair_histogram(small, {}) is None
+
+
+def test_thresholds_are_marked_where_they_are() -> None:
+    found = score_histogram({"0": 10, "19": 10}, {}, 0.05, False, {"threshold": 0.5})
+    assert [mark["left"] for mark in found.marks] == [pytest.approx(50)]
+    beyond = score_histogram({"0": 1}, {}, 0.05, False, {"threshold": 2.0})
+    assert 0 <= beyond.marks[0]["left"] <= 100
+    assert score_histogram({"40": 1}, {}, 0.05, True, {"head": 100.0}).marks[0]["label"] == "head 100"
+
+
+def table(ratios: list[float | None]) -> pa.Table:
+    models = pa.array(["en" if place % 2 else "de" for place in range(len(ratios))])
+    return pa.table({"harmful_ratio": pa.array(ratios, pa.float32()), "harmful_model": models})
+
+
+@settings(deadline=None)
+@given(st.lists(st.none() | st.floats(-30, 30, width=32), min_size=2, max_size=30))
+def test_scores_of_shards_merge_to_those_of_all(ratios: list[float | None]) -> None:
+    alive = np.arange(len(ratios)) % 3 > 0
+    whole = perplexity_facts(table(ratios), [Perplexity()], alive)
+    half = len(ratios) // 2 // 2 * 2
+    parts = [
+        found
+        for part in (slice(None, half), slice(half, None))
+        for found in perplexity_facts(table(ratios[part]), [Perplexity()], alive[part])
+    ]
+    assert merged_scores(parts) == merged_scores(whole)
+    assert sum(sum(counts.values()) for counts in whole[0].all.values()) == sum(value is not None for value in ratios)
+
+
+def test_limits_come_from_the_settings_or_the_card() -> None:
+    assert limits_of(Perplexity(threshold=0.25), "en") == {"threshold": 0.25}
+    assert limits_of(Perplexity(), "en")["threshold"] > 0
+    assert limits_of(Perplexity(), "tlh") == {}
+
+
+def facts(**others: Any) -> dict[str, Any]:
+    return {"ledger": {"read": 1000, "kept": 500, "quarantined": {}}, **others}
+
+
+def stage(name: str, entered: int, **dropped: int) -> dict[str, Any]:
+    return {
+        "stage": name,
+        "entered": entered,
+        "kept": entered - sum(dropped.values()),
+        "dropped": dropped,
+        "quarantined": {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("found", "title"),
+    [
+        ({"funnel": [stage("language", 100, low_score=95)]}, "language dropped nearly everything"),
+        ({"funnel": [stage("language", 100)]}, "language dropped nothing"),
+        ({"sources": {"web": {"read": 9, "kept": 0}}}, "Nothing is left of 1 sources"),
+        ({"surveys": {"select": {"notes": ["SHORTFALL: 9 tokens"], "columns": [], "rows": []}}}, "select ran out"),
+        ({"statuses": {"rating_status": {"ok": 1, "invalid": 9}}}, "rating_status: most documents passed unjudged"),
+        ({"rating": {"one_axis": True, "first_component": 0.9, "rows": {}}}, "The criteria collapse onto one axis"),
+        ({"rating": {"one_axis": False, "rows": {"accuracy": [{"percent": [0, 99.5]}]}}}, "1 criteria hardly vary"),
+        ({"mixture": {"groups": [{"name": "web", "runs_out": 70}]}}, "The group web runs out"),
+    ],
+)  # fmt: skip
+def test_what_is_unusual_is_said(found: dict[str, Any], title: str) -> None:
+    assert [warned.title for warned in warnings_of(facts(**found))] == [title]
+
+
+def test_what_is_usual_is_not() -> None:
+    usual = [stage("language", 100, low_score=5), stage("embed", 95)]
+    assert warnings_of(facts(funnel=usual, statuses={"rating_status": {"ok": 9, "invalid": 1}})) == []
+
+
+def test_skewed_and_cut_buckets_are_named() -> None:
+    columns = ["group", "documents", "without vector", "buckets", "smallest", "largest", "cut by hash"]
+    order = {"notes": [], "columns": columns, "rows": [["web", 1000, 0, 20, 5, 900, 0], ["a", 100, 0, 1, 100, 100, 1]]}
+    titles = [warned.title for warned in warnings_of(facts(surveys={"order": order}))]
+    assert titles == ["A bucket of web is skewed", "Buckets were cut by a hash"]
+
+
+def test_a_report_stays_small_however_many_shards_there_are(run: Path) -> None:
+    found = read_facts(Store(str(run)))
+    part = found["parts"][0]
+    many = found | {"parts": [part] * 100_000, "part_facts": found["part_facts"] * 100_000}
+    assert len(render(many)) < 300_000
+
+
+def test_pages_of_shards_are_bounded_and_linked(run: Path) -> None:
+    store = Store(str(run))
+    assert write_pages(store, read_facts(store)) == ["part-00000.html"]
+    assert 'href="shards/part-00000.html"' in Path(rewrite_html(store)).read_text()
+    page = (run / "shards/part-00000.html").read_text()
+    assert len(page) < 200_000
+    assert HARMFUL_TEXT not in page
+    assert EVIL not in page
+    assert chosen_places(100_000, 32)[-1] == 99_999
+    assert chosen_places(0, 32) == []
+
+
+def test_every_warning_leads_to_a_section(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    links = set(re.findall(r'href="#([^"]+)"', page))
+    assert links <= set(re.findall(r'id="([^"]+)"', page))
+
+
+def test_facts_of_an_older_version_are_shown(run: Path) -> None:
+    found = json.loads((run / "report.json").read_text())
+    newer = {"scores", "tokens", "bytes_read", "stage_columns", "stage_seconds", "part_facts"}
+    assert "Funnel" in render({key: value for key, value in found.items() if key not in newer})
+
+
+def test_only_a_harm_filter_hides() -> None:
+    assert is_hidden("perplexity", "harmful")
+    assert not is_hidden("perplexity", "too_short")
+    assert not is_hidden(None, None)
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1))
+def test_a_share_is_never_said_to_be_nothing_or_all(value: float) -> None:
+    assert (percent(value) == "0%") == (value == 0)
+    assert (percent(value) == "100%") == (value == 1)

@@ -5,14 +5,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from pipeline import exchange_tasks
+from pipeline.config import InputConfig, RunConfig
 from pipeline.engines import NAMES, Engine, make_engine
-from stages.errors import ConfigError, EngineError, InputError
+from pipeline.run import run
+from stages.errors import ConfigError, EngineError, InputError, TooManyBadRecords
 from tests import exchange_run, packed, select_run
 from tests.runs import documents, fingerprint, go, go_with, write_config, write_jsonl
 from tests.tasks import Named, Square, dies_always, dies_on_zero, dies_once, dies_twice, refuses, squared
+from tests.tiny import Echo, Length
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """Ray and Spark warn of their own affairs (sockets left open, deprecated calls), which these tests are not about."""
@@ -81,6 +86,29 @@ def test_contexts_are_the_same_on_every_engine(engine: Engine, tmp_path: Path) -
     finished = packed.go(packed.config(paths, tmp_path / "run"), engine)
     assert finished.contexts is not None
     assert fingerprint(tmp_path / "run") == fingerprint(tmp_path / "reference")
+
+
+def test_a_document_on_which_a_stage_fails_is_quarantined_and_the_budget_applies(
+    engine: Engine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = documents(60, sentences=2)
+    rows[7]["text"] = rows[31]["text"] = "This one is unsayable."
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+
+    def config(most: float) -> RunConfig:
+        settings = InputConfig((str(path),), max_bad_fraction=most, split_mb=0.004)
+        return RunConfig(settings, str(tmp_path / "run"), (Length(), Echo(fail_on="unsayable")))
+
+    with pytest.raises(TooManyBadRecords, match="stage_error"):
+        run(config(0.01), engine, Console(quiet=True))
+    finished = run(config(0.05), engine, Console(quiet=True))
+    assert finished.ledger.quarantined == {"stage_error": 2}
+    assert finished.ledger.kept == 58
+    found = pq.read_table(tmp_path / "run/quarantine/part-00000.parquet")
+    assert sorted(found.column("id").to_pylist()) == sorted([rows[7]["id"], rows[31]["id"]])
+    assert set(found.column("detail").to_pylist()) == {"echo: ValueError"}
+    said = "".join(log.read_text() for log in (tmp_path / "run").glob("logs/*.log")) + "".join(capfd.readouterr())
+    assert "unsayable" not in said
 
 
 @pytest.mark.parametrize("name", ["local", "ray"])

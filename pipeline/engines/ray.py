@@ -25,7 +25,9 @@ from pipeline.resources import Job
 from stages.errors import ConfigError, EngineError, TamisError
 
 STARTS = 3
-"""Times that a Ray of our own is started before the run gives up: on a loaded machine its agents may be late."""
+"""Times that Ray is started or joined before the run gives up: on a loaded machine its agents may be late."""
+_SANE = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_agent_register_timeout_ms": "300000"}
+"""No word home; and a raylet whose agent is late waits, instead of dying with `Timed out waiting for file`."""
 _COPY = "working_dir_files"
 _LOG = logging.getLogger("tamis.engines")
 
@@ -125,15 +127,10 @@ class RayEngine:
         return self
 
     def _start(self) -> None:
-        if "RAY_ADDRESS" in os.environ:
-            folder = Path(self._files.enter_context(tempfile.TemporaryDirectory()))
-            modules = [str(path) for path in copy_packages(folder)]
-            self._init(address=os.environ["RAY_ADDRESS"], runtime_env={"py_modules": modules})
-            return
+        settings = self._settings()
         for attempt in range(1, STARTS + 1):
             try:
-                # "local" never joins a cluster that happens to run here
-                self._init(address="local", num_cpus=self.workers or cpu_count(), include_dashboard=False)
+                self._ray.init(log_to_driver=False, logging_level="ERROR", **settings)
             except Exception as error:
                 self._ray.shutdown()
                 if attempt == STARTS:
@@ -142,8 +139,15 @@ class RayEngine:
             else:
                 return
 
-    def _init(self, **settings: Any) -> None:
-        self._ray.init(log_to_driver=False, logging_level="ERROR", **settings)
+    def _settings(self) -> dict[str, Any]:
+        """The cluster that RAY_ADDRESS names, with what it needs; or "local", which never joins one that runs here."""
+        for name, value in _SANE.items():
+            os.environ.setdefault(name, value)
+        if "RAY_ADDRESS" not in os.environ:
+            return {"address": "local", "num_cpus": self.workers or cpu_count(), "include_dashboard": False}
+        folder = Path(self._files.enter_context(tempfile.TemporaryDirectory()))
+        modules = [str(path) for path in copy_packages(folder)]
+        return {"address": os.environ["RAY_ADDRESS"], "runtime_env": {"py_modules": modules}}
 
     def _say_where(self) -> None:
         """Where Ray keeps its own logs, in the run directory."""

@@ -1,0 +1,83 @@
+"""What tasks need: read from the configuration, summed over the stages at work, in no hash."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import as_plain, build_config
+from pipeline.engines.spark_cluster import java_version
+from pipeline.exchange import gather, scatter, solve
+from pipeline.needs import at_work, job_of
+from pipeline.outcomes import ShardTask, process_shard
+from pipeline.plan import Step, make_plan
+from pipeline.reading import read_split
+from pipeline.records import FileRecord
+from pipeline.resources import Job, Needs
+from pipeline.storage import Store
+from pipeline.surveys import StepsTask, run_steps, survey_shards
+from pipeline.verdicts import Shard
+from pipeline.writing import write_part
+from stages.errors import ConfigError
+from tests.runs import documents, write_jsonl
+from tests.tiny import Above, Length, Ranks, Twice
+
+CHAIN = tuple(Step(n, kind.name, "0", kind()) for n, kind in enumerate((Length, Twice, Ranks, Above)))
+SHARD = Shard(FileRecord("steps/00-read-0/shard-0.parquet", 1, 1, 1, ""))
+
+
+def _task(steps: tuple[Step, ...]) -> ShardTask:
+    return ShardTask(Store("run"), steps, "steps/write", SHARD)
+
+
+def test_the_stages_at_work_are_those_that_are_not_done_on_all_shards() -> None:
+    store = Store("run")
+    assert at_work(run_steps, StepsTask(store, CHAIN[:2], SHARD)) == ("length", "twice")
+    assert at_work(run_steps, StepsTask(store, CHAIN[:3], SHARD)) == ("ranks",)
+    assert at_work(process_shard, _task(CHAIN)) == ("above",)
+    assert at_work(process_shard, _task(CHAIN[:2])) == ("length", "twice")
+    for function in (survey_shards, scatter, solve):
+        assert at_work(function, _task(CHAIN[:3])) == ("ranks",)
+    assert at_work(gather, _task(CHAIN)) == ()
+    assert (at_work(read_split, None), at_work(write_part, _task(CHAIN))) == (("read",), ("write",))
+
+
+def test_stages_in_one_process_share_cores_and_add_up_memory() -> None:
+    resources = {"length": Needs(cpus=2, memory_gb=1), "twice": Needs(gpus=1, memory_gb=2), "write": Needs(cpus=9)}
+    job = job_of("length+twice", process_shard, [_task(CHAIN[:2])], resources)
+    assert job == Job("length+twice", Needs(cpus=2, gpus=1, memory_gb=3))
+    assert job_of("x", process_shard, [], resources).needs == job_of("x", read_split, [None], {}).needs == Needs()
+
+
+def _config(tmp_path: Path, **resources: object) -> dict[str, object]:
+    path = write_jsonl(tmp_path / "a.jsonl", documents(3))
+    return {"input": {"paths": [str(path)]}, "output": str(tmp_path / "run"), "stages": ["language"], **resources}
+
+
+def test_they_change_no_hash_and_are_shown(tmp_path: Path) -> None:
+    needs = {"language": {"cpus": 2, "memory_gb": 1.5}, "read": {"cpus": 3}}
+    with_needs, without = (build_config(_config(tmp_path, **more)) for more in ({"resources": needs}, {}))
+    assert make_plan(with_needs).steps == make_plan(without).steps
+    assert as_plain(with_needs)["resources"]["language"] == {"cpus": 2, "gpus": 0.0, "memory_gb": 1.5}
+    assert "resources" not in as_plain(without)
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"langage": {"cpus": 1}}, r"resources.langage: no such key; did you mean 'language'\?"),
+        ({"language": {"cpu": 1}}, r"resources.language.cpu: no such key; did you mean 'cpus'\?"),
+        ({"language": {"cpus": 0}}, "found cpus: 0, expected 1 to 1024"),
+        ({"language": {"gpus": 1.5}}, "found gpus: 1.5, expected 0, a share such as 0.5, or a whole number"),
+        ({"language": {"memory_gb": -1}}, "found memory_gb: -1.0, expected 0 to 100,000"),
+        (["language"], "resources: found"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, resources: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_config(_config(tmp_path, resources=resources))
+
+
+def test_the_version_of_java_is_read_in_old_and_new_style() -> None:
+    assert java_version('openjdk version "21.0.1" 2023-10-17') == 21
+    assert java_version('java version "1.8.0_401"') == 8
+    assert java_version("command not found") == 0

@@ -41,9 +41,10 @@ def merge(parts: Iterable[Counts]) -> Counts:
     >>> merge([{"en": 2}, {"de": 1, "en": 1}])
     {'de': 1, 'en': 3}
     """
-    total: Counter[str] = Counter()
+    total: Counts = {}
     for part in parts:
-        total.update(part)
+        for key, count in part.items():
+            total[key] = total.get(key, 0) + count
     return dict(sorted(total.items()))
 
 

@@ -6,6 +6,7 @@ import fsspec
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from pipeline.inspect_facts import show_facts
 from pipeline.manifest import NAME, read_manifest
 from pipeline.records import FileRecord, is_intact
 from pipeline.report import readable_bytes
@@ -38,7 +39,8 @@ def inspect_path(console: Console, path: str, *, rows: int, with_text: bool, ver
 
 def _facts(store: Store, path: str, rows: int, with_text: bool) -> dict[str, Any]:
     if store.exists(NAME):
-        return read_manifest(store)
+        manifest = read_manifest(store)
+        return {**(store.read_json("report.json") or {}), **manifest}
     if not store.exists("steps"):
         return shard_facts(path, rows, with_text)
     steps = [name for name in store.names("steps") if store.exists(f"steps/{name}/records")]
@@ -152,6 +154,7 @@ def _show_run(console: Console, facts: dict[str, Any]) -> None:
             console.print(f"{name}: {visible(note)}", markup=False, highlight=False)
         cells = [[visible(cell) if isinstance(cell, str) else cell for cell in row] for row in found["rows"]]
         console.print(table(name, found["columns"], cells[:_ROWS]))
+    show_facts(console, facts)
     parts = [
         (p["name"], p["rows"], readable_bytes(p["text_bytes"]), readable_bytes(p["size"]), p["xxh3"])
         for p in facts["parts"]

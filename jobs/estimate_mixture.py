@@ -82,6 +82,8 @@ def estimate(arguments: argparse.Namespace) -> None:
             found = mix(settings, contexts, place)
             scores = ranking(arguments.score, settings, contexts, place) if arguments.score else []
     if ranks.writes:
+        for note in (*found.notes, *found.run_out):
+            logging.warning("%s", note)
         facts = {**dataclasses.asdict(found), "seed": contexts.seed, "settings": dataclasses.asdict(settings)}
         Store(str(arguments.output)).write_json("summary.json", {**facts, "scores": scores})
         show(arguments.output)

@@ -10,14 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
-
-import orjson
+from typing import cast
 
 from pipeline.data.contexts import parquet_groups
 from pipeline.data.loops import facts_of
 from pipeline.engines import Tick
 from pipeline.exchange import Phase
+from pipeline.mixed import mixed_notes
 from pipeline.mixing_inputs import Contexts, Estimated, Place, config_of, task_of
 from pipeline.plan import Step, digest
 from pipeline.proxy.checkpoint import Folder
@@ -66,7 +65,11 @@ class MixingRecord:
 
 def estimate(store: Store, step: Step, tokenizer: str, length: int, seed: int, phase: Phase) -> MixingRecord:
     """See that the run has its `mixture.jsonl`: one task of the engine, which goes on where it was killed."""
-    return phase(step.name, [MixingTask(store, step, tokenizer, length, seed)], finished_mixing, estimate_mixture)[0]
+    task = MixingTask(store, step, tokenizer, length, seed)
+    record = phase(step.name, [task], finished_mixing, estimate_mixture)[0]
+    for note in record.found.notes:
+        _LOG.warning("%s", note)
+    return record
 
 
 def finished_mixing(task: MixingTask) -> MixingRecord | None:
@@ -100,9 +103,7 @@ def mix(settings: Mixture, contexts: Contexts, place: Place) -> Estimated:
     planned = _planned(settings, contexts, task, place, found)
     if place.ranks.writes:
         _write(place.folder.local / NAME, facts, planned)
-        found.notes += _run_out(place.folder.local / NAME)
-        for note in found.notes:
-            _LOG.warning("%s", note)
+        found.run_out = mixed_notes(read_log(place.folder.local / NAME))
     return found
 
 
@@ -157,15 +158,6 @@ def _notes_of(settings: Mixture, task: Task) -> list[str]:
     return [told] if small else []
 
 
-def _run_out(path: Path) -> list[str]:
-    """Groups that reach max_epochs, and where."""
-    log = read_log(path)
-    return [
-        f"group '{name}' runs out: max_epochs is reached at sample {sample:,} of {log.facts.samples:,}"
-        for name, sample in sorted(log.schedule().caps(log.facts.samples).items())
-    ]
-
-
 def _contexts(task: MixingTask) -> Contexts:
     return Contexts(parquet_groups(task.store.path(CONTEXTS)), task.tokenizer, task.length, task.seed)
 
@@ -184,8 +176,3 @@ def _folder(task: MixingTask) -> Iterator[Folder]:
         return
     with tempfile.TemporaryDirectory() as local:
         yield Folder(Path(local), Store(url))
-
-
-def told_of(found: Estimated) -> dict[str, Any]:
-    """As JSON."""
-    return cast(dict[str, Any], orjson.loads(orjson.dumps(found)))

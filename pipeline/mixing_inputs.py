@@ -55,6 +55,9 @@ class Estimated:
     estimator: str
     replay: str = ""
     notes: list[str] = dataclasses.field(default_factory=list)
+    """What a user should know of the groups and of the proxy."""
+    run_out: list[str] = dataclasses.field(default_factory=list)
+    """Groups that reach max_epochs, and where."""
     proxy: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Of the proxy, if one was trained: parameters, tokens spent, losses over its steps."""
 

@@ -29,7 +29,7 @@ def mixture_facts(log: MixtureLog, found: Estimated) -> dict[str, Any]:
         "samples": log.facts.samples,
         "block": log.facts.block or log.facts.batch,
         "caution": CAUTION if found.proxy else "",
-        "notes": list(found.notes),
+        "notes": [*found.notes, *found.run_out],
         "groups": _groups(log, found),
         "decisions": [_decision(entry.decision, names) for entry in log.entries],
         "shares": _shares(log, names),

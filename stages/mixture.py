@@ -44,15 +44,16 @@ class Mixture:
     log: str = setting("", "a finished log of the same contexts to replay instead of training a proxy")
     shares: Mapping[str, float] = setting(Frozen(), "given: group -> share")
     temperature: float = setting(2.0, "temperature: shares go with size ** (1 / temperature)")
-    eta: float = setting(0.0, "how far a decision moves (0: 1 for aioli and doremi, 0.2 for skillit)")
+    eta: float = setting(0.0, "how far a decision moves (0: 0.75 x groups for aioli, 0.2 for skillit, 1 for doremi)")
     rounds: int = setting(4, "aioli, skillit: decisions; fewer where probes would have no step")
     sweeps: int = setting(2, "aioli: times that each group is probed in a round")
-    own: float = setting(0.0, "aioli: share of a probe's own group (0: a third of the way from 1/groups to 1)")
+    own: float = setting(0.0, "aioli: share of a probe's own group (0: two thirds of the way from 1/groups to 1)")
     delta: float = setting(0.25, "aioli: share of a round's steps that are probes")
-    hold: float = setting(2.0, "aioli: standard errors that groups must differ by for shares to move")
+    hold: float = setting(1.5, "aioli: standard errors that groups must differ by for shares to move")
     memory: float = setting(0.9, "aioli: weight of a round's evidence in the next (0: each round alone)")
     shrink: bool = setting(True, "aioli: shrink what was measured by its error")
-    pull: float = setting(0.1, "aioli: how far shares are drawn to uniform before each move")
+    pull: float = setting(0.2, "aioli: how far shares are drawn to uniform before each move")
+    fade: float = setting(0.3, "aioli: how far so, in a round whose evidence is not clear, but against the shares")
     ema: float = setting(0.0, "aioli: the public code's rule with this moving average (0: the paper's rule)")
     diagonal: bool = setting(False, "aioli: each group's effect on itself alone")
     static: bool = setting(False, "aioli: measure in the first round only")
@@ -69,7 +70,9 @@ class Mixture:
     learning_rate: float = setting(0.004, "of AdamW, after a warm-up of 5% and with a cosine to a tenth over all steps")
     held: int = setting(8, "contexts at the end of each group that validate and do not train the proxy")
     evaluate: int = setting(16, "windows of each group on which its loss is measured")
-    threads: int = setting(2, "threads of the proxy on a CPU; another number may round otherwise")
+    threads: int = setting(
+        1, "threads of the proxy on a CPU (more for wide models; another number may round otherwise)"
+    )
     device: str = setting("auto", "auto (a GPU if there is one), cpu or cuda")
 
     def __post_init__(self) -> None:

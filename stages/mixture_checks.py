@@ -18,7 +18,7 @@ REPLAYS = ("trajectory", "average", "final")
 DEVICES = ("auto", "cpu", "cuda")
 _POSITIVE = ("block", "rounds", "sweeps", "steps", "batch", "held", "evaluate", "threads")
 _WHOLE = ("tokens", "trials", "trial_steps")
-_SHARES = ("floor", "own", "delta", "memory", "pull", "ema", "warm")
+_SHARES = ("floor", "own", "delta", "memory", "pull", "fade", "ema", "warm")
 
 
 def check(stage: "Mixture") -> None:

@@ -81,7 +81,7 @@ class MixtureLog:
     @property
     def complete(self) -> bool:
         """Whether the segments reach the end of the run."""
-        end = self.entries[-1].segments[-1].end if self.entries and self.entries[-1].segments else 0
+        end = max((span.end for span in spans_of(self)), default=0)
         return bool(self.facts.samples) and end >= self.facts.samples
 
 

@@ -23,6 +23,7 @@ def replayed(log: MixtureLog, task: Task, how: str = "trajectory") -> Iterator[P
     """The decisions of a finished log as those of `task`, a run of the same groups, with what each is trained for.
 
     What the log says of a decision (losses, A and its error, why) stays; its probes' steps are those of the small run.
+    One that would be in force for no sample is left out.
     Raises ConfigError if the log is not finished, or of other groups.
     """
     check_replay(log, task)
@@ -30,11 +31,11 @@ def replayed(log: MixtureLog, task: Task, how: str = "trajectory") -> Iterator[P
     used = np.zeros(len(task.groups))
     entries = _chosen(log, how)
     begins = [round(task.steps * entry.sample / total) for entry in entries]
-    for version, (entry, begin, end) in enumerate(zip(entries, begins, [*begins[1:], task.steps], strict=True)):
-        asked = task.mixture(entry.decision.mixture)
-        shares, caps = task.within_caps(asked, used, begin)
+    spans = [span for span in zip(entries, begins, [*begins[1:], task.steps], strict=True) if span[1] < span[2]]
+    for version, (entry, begin, end) in enumerate(spans):
+        shares, caps = task.within_caps(task.mixture(entry.decision.mixture), used, begin)
         named = task.by_name(shares)
-        segments = [Segment(begin, end - begin, named)] if end > begin else []
+        segments = [Segment(begin, end - begin, named)]
         used = served(task, used, segments)
         decision = replace(entry.decision, version=version, step=begin, lands=begin, mixture=named, caps=caps)
         yield replace(decision, reason=_reason(entry.decision, caps, log)), segments

@@ -37,12 +37,13 @@ class Files:
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """The compiled kernel, or None if there is none that can be used."""
-        from numba.core.compiler import CompileResult
+        from numba.core import compiler
 
+        rebuild: Any = compiler.CompileResult._rebuild
         context.refresh()
         try:
             parts = pickle.loads(self.path(signature, context.codegen()).read_bytes())
-            return CompileResult._rebuild(context, *parts)
+            return rebuild(context, *parts)
         except Exception:  # damaged in whatever way: it is compiled, and written anew
             return None
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.exchange import scatter, solve
+from pipeline.mixing import estimate_mixture
 from pipeline.outcomes import process_shard
 from pipeline.plan import Step
 from pipeline.reading import read_split
@@ -29,6 +30,8 @@ def at_work(function: Callable[..., Any], task: Any) -> tuple[str, ...]:
     """
     if function in _NAMED:
         return (_NAMED[function],)
+    if function is estimate_mixture:
+        return (task.step.name,)
     steps: tuple[Step, ...] = getattr(task, "steps", ())
     if function in (run_steps, process_shard):
         surveys = [index for index, step in enumerate(steps) if has_survey(step.stage)]

@@ -105,6 +105,8 @@ def start_raylet(address: str, *more: str) -> "subprocess.Popen[bytes]":
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Cluster]:
     """Two raylets of one CPU, the first with two GPUs that exist by name alone, and a dashboard that takes jobs."""
+    if "TAMIS_CLUSTERS" not in os.environ:
+        pytest.skip("set TAMIS_CLUSTERS: raylets on one machine need an idle one, and minutes")
     pytest.importorskip("ray")
     from ray.util import get_node_ip_address
 
@@ -166,6 +168,8 @@ def spark_class(name: str, *arguments: str) -> "subprocess.Popen[bytes]":
 @pytest.fixture(scope="session")
 def spark_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A standalone master and two workers of one core each."""
+    if "TAMIS_CLUSTERS" not in os.environ:
+        pytest.skip("set TAMIS_CLUSTERS: a cluster on one machine needs an idle one, and minutes")
     pytest.importorskip("pyspark")
     port, folder = free_port(), tmp_path_factory.mktemp("spark")
     address = f"spark://127.0.0.1:{port}"

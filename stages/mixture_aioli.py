@@ -3,9 +3,10 @@
 Source: "Aioli: A Unified Optimization Framework for Language Model Data Mixing". Losses follow a linear dynamic law,
 L_i(t+1) = L_i(t) - sum_j A_ij p_j; each round measures A and moves `p_j` by `exp(eta sum_i Abar_ij)`.
 
-What is ours: sweeps are balanced (`sweep_orders`); p is held where A is degenerate or its column sums differ by less
-than `hold` standard errors; rounds that are not clear alone are pooled (`memory`); A is shrunk by its error (`shrink`);
-p is drawn to uniform (`pull`, `fade`); groups that the objective leaves out do not count; `floor` and `max_epochs`.
+What is ours: sweeps are balanced (`sweep_orders`); p is held where A is degenerate or no column sum differs from the
+mean by `hold` standard errors; rounds that are not clear alone are pooled (`memory`); columns that do not stand out
+count as the mean (`shrink`); p is drawn to uniform (`pull`, `fade`); groups that the objective leaves out do not count;
+`floor` and `max_epochs`.
 `Aioli(task, eta=1.0, **PAPER)` is the paper's rule.
 """
 
@@ -29,7 +30,7 @@ PAPER = {"hold": 0.0, "memory": 0.0, "shrink": False, "pull": 0.0, "fade": 0.0, 
 class Aioli(Base):
     """A round is `sweeps` times every group's probe, a decision, and training on what it says."""
 
-    rounds: int = 20
+    rounds: int = 10
     sweeps: int = 2
     delta: float = 0.25
     """Share of a round's steps that probes may take; a probe has as many steps as fit."""
@@ -37,11 +38,11 @@ class Aioli(Base):
     """Share of a probe's own group, the others share the rest alike; None: two thirds of the way from 1/m to 1."""
     eta: float | None = None
     """None: three quarters of the number of groups, since Abar's column sums are 1/m in the mean."""
-    hold: float = 1.5
-    """Standard errors by which columns of A must differ for p to move; 0 always moves."""
+    hold: float = 1.25
+    """Standard errors by which a column of A must differ from the mean of all for p to move by it; 0 always moves."""
     memory: float = 0.9
     shrink: bool = True
-    pull: float = 0.2
+    pull: float = 0.3
     """How far p is drawn to uniform before each move. The rule is greedy: what a group has taught does not leave its p
     by itself, and p overshoots; with a pull it forgets."""
     fade: float = 0.3
@@ -150,10 +151,9 @@ class Aioli(Base):
         shares = normalised_matrix(matrix, self.task.weights)
         if shares is None:
             return "held: A is degenerate"
-        told = f"columns of A differ by {evidence.spread:.3g} nats, standard error {evidence.error:.3g}"
-        if self.hold and evidence.spread <= evidence.threshold:
-            self._fade()
-            return f"held: {told}, needed {evidence.threshold:.3g}"
+        told = f"a column of A is {evidence.farthest:.3g} nats from the mean, standard error {evidence.error:.3g}"
+        if self.hold and evidence.farthest <= evidence.threshold:
+            return f"{self._let_go()}: {told}, needed {evidence.threshold:.3g}"
         gains = shares.sum(axis=0)
         if self.ema is None:
             self._p = moved(with_floor(self._p, self.pull), gains, self._eta)
@@ -162,11 +162,13 @@ class Aioli(Base):
             self._p = moved(uniform(len(gains)), self._mean, self._eta)
         return f"moved: {told}"
 
-    def _fade(self) -> None:
+    def _let_go(self) -> str:
         """Draw p to uniform where the pooled A, clear or not, is against what p differs from uniform by."""
         columns = self.task.weights @ self._evidence.matrix(shrink=False)
-        if float((self._p - self._p.mean()) @ columns) < 0:
-            self._p = with_floor(self._p, self.fade)
+        if not self.fade or float((self._p - self._p.mean()) @ columns) >= 0:
+            return "held"
+        self._p = with_floor(self._p, self.fade)
+        return "drawn to uniform"
 
     def _to_decision(self) -> list[Segment]:
         """The round's probes, and steps on the present mixture until its decision lands."""

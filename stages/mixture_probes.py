@@ -97,16 +97,20 @@ def column_variance(found: Noise, sweeps: int, groups: int, own: float) -> float
     return found.variance / sweeps / (own - (1 - own) / (groups - 1)) ** 2
 
 
-def spread(matrix: Floats, weights: Floats) -> float:
-    """Root mean square distance of A's column sums, weighted by the objective, from their mean (nats)."""
+def deviations(matrix: Floats, weights: Floats) -> Floats:
+    """How far A's column sums, weighted by the objective, are from their mean (m,), in nats."""
     columns = weights @ matrix
-    return float(np.sqrt(((columns - columns.mean()) ** 2).sum() / max(len(columns) - 1, 1)))
+    return np.asarray(columns - columns.mean(), np.float64)
 
 
-def shrunk(matrix: Floats, factor: float) -> Floats:
-    """A with its columns drawn to their mean: 1 changes nothing, 0 makes all columns the same."""
+def shrunk(matrix: Floats, factors: Floats) -> Floats:
+    """A with each column drawn to the mean of all by its factor (m,): 1 changes nothing, 0 makes it the mean.
+
+    >>> shrunk(np.array([[1.0, 3.0]]), np.array([1.0, 0.5])).tolist()
+    [[1.0, 2.5]]
+    """
     mean = matrix.mean(axis=1, keepdims=True)
-    drawn: Floats = mean + factor * (matrix - mean)
+    drawn: Floats = mean + factors * (matrix - mean)
     return drawn
 
 

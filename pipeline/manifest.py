@@ -16,6 +16,7 @@ from pipeline.credentials import without_credentials
 from pipeline.finishing import contexts_facts
 from pipeline.ledger import Ledger, funnel_of
 from pipeline.lock import LEASE
+from pipeline.mixing_run import Mixed
 from pipeline.outcomes import Outcome
 from pipeline.plan import Plan
 from pipeline.reading import SplitRecord
@@ -49,6 +50,8 @@ class Finished:
     """What stages found out about all rows, by stage."""
     contexts: Contexts | None = None
     """Packed contexts; None if the chain makes none."""
+    mixed: Mixed | None = None
+    """Their mixture; None if the chain makes none."""
 
     @property
     def funnel(self) -> list[StageCounts]:
@@ -138,6 +141,7 @@ def manifest_of(finished: Finished) -> dict[str, Any]:
         "statuses": finished.statuses,
         "surveys": {name: dataclasses.asdict(summary) for name, summary in finished.surveys.items()},
         **({"contexts": contexts_facts(finished.contexts)} if finished.contexts else {}),
+        **({"mixed": finished.mixed.facts()} if finished.mixed else {}),
         "parts": [dataclasses.asdict(part.data) for part in finished.parts],
         "dropped": [dataclasses.asdict(part.dropped) for part in finished.parts],
         "columns": {field.name: str(field.type) for field in plan.schema},

@@ -8,7 +8,6 @@ with hundreds of groups, let files be large.
 
 import dataclasses
 import importlib.metadata
-import logging
 import tempfile
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from stages.mixture_schedule import Schedule
 VERSION = "1"
 """Changed whenever the same log and contexts would give other bytes."""
 LOG = "mixture.jsonl"
-_LOG = logging.getLogger("tamis.mixture")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +41,11 @@ def write_mixed(
 ) -> tuple[FileRecord, ...]:
     """See that `mixed/` holds the samples of a log, in files of at most about `file_mb` MB of ids (4 bytes each).
 
-    Records lie under `directory`. Groups that run out are warned of. Raises InputError if the log is of other contexts
+    Records lie under `directory`. Raises InputError if the log is of other contexts
     than these, or has no more samples than decisions.
     """
     _check_complete(log)
     order = _order(log, contexts)
-    for note in mixed_notes(log):
-        _LOG.warning("%s", note)
     facts = {"order": order.checksum, "file_mb": file_mb, "version": VERSION}
     directory = f"{directory}/mixed-{digest(facts | {'pyarrow': importlib.metadata.version('pyarrow')})}"
     done = f"{directory}/mixed.json"

@@ -214,6 +214,8 @@ def _check_context_stages(stages: tuple[Stage, ...]) -> None:
             raise ConfigError(
                 f"{where}: works on packed contexts, and no stage before it makes them: put {PACK} before it"
             )
+        if not getattr(stages[names.index(PACK)], "input_ids", True):
+            raise ConfigError(f"{where}: needs the tokens of the contexts: set {PACK}.input_ids to true")
         if names.count(stage.name) > 1:
             raise ConfigError(f"{where}: chain each stage once")
         if any(not is_context_stage(other) for other in stages[index:]):

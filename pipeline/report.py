@@ -71,6 +71,7 @@ def report_facts(store: Store, finished: Finished) -> dict[str, Any]:
             {"stage": step.name, "columns": step.stage.adds.names} for step in finished.plan.batch if step.stage
         ],
         "scores": _scores(finished),
+        "mixture": finished.mixed.report() if finished.mixed else None,
         "rating": _rating(finished),
         "rating_columns": [name for name in names if name.startswith("rating_") and name != "rating_status"],
         "context_examples": _context_examples(finished),

@@ -20,6 +20,7 @@ from pipeline.lock import locked
 from pipeline.manifest import NAME as MANIFEST
 from pipeline.manifest import Finished, check_output, reset_result, write_manifest
 from pipeline.measures import load_measures, summaries
+from pipeline.mixing_run import mix_contexts
 from pipeline.needs import job_of
 from pipeline.outcomes import Outcome, ShardTask, finished_outcome, process_shard
 from pipeline.plan import Plan, Step, changed_inputs, make_plan
@@ -83,13 +84,14 @@ class _Run:
             check_written(ledger, parts)
             check_kept(ledger)
             contexts = pack_contexts(self.store, self.plan, shards, ledger, self._map)
+            mixed = mix_contexts(self.store, self.plan, contexts, self._map)
         except InputError:
             merge_quarantine(self.store, self.quarantines)
             raise
         merge_quarantine(self.store, self.quarantines)
         self.seconds["total"] = round(time.monotonic() - self.began, 3)
         finished = Finished(
-            self.plan, self.engine.name, ledger, splits, outcomes, parts, self.seconds, surveys, contexts
+            self.plan, self.engine.name, ledger, splits, outcomes, parts, self.seconds, surveys, contexts, mixed
         )
         if not self.worked and self.store.exists(MANIFEST):
             return finished

@@ -35,6 +35,7 @@ from stages.contract import (
     SurveyStage,
     gathers,
     has_survey,
+    is_context_stage,
     is_group,
 )
 from stages.contract_checks import checked, decided
@@ -67,6 +68,11 @@ def run_stage(console: Console, request: StageRequest) -> None:
     Raises ConfigError, InputError (NothingRead) and ModelError.
     """
     stage = build(stages.stage_class(request.name), stage_values(request.name, request.overrides), request.name)
+    if is_context_stage(stage):
+        raise ConfigError(
+            f"stage '{stage.name}' works on packed contexts, not on documents: chain it after `pack` in a run, or use "
+            "jobs/estimate_mixture.py on the contexts of one"
+        )
     _check_output(request)
     bad: list[BadRecord] = []
     annotate, summary = _opened(stage, request)

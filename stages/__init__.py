@@ -9,7 +9,9 @@ from stages.errors import ConfigError
 if TYPE_CHECKING:
     from stages.contract import Stage
 
-NAMES: tuple[str, ...] = ("dedup", "language", "perplexity", "rating", "select", "embed", "order")
+NAMES: tuple[str, ...] = (
+    "dedup", "language", "perplexity", "rating", "tokens", "select", "embed", "order", "pack", "mixture",
+)  # fmt: skip
 """All stages, in the order in which a run usually chains them."""
 
 

@@ -54,7 +54,7 @@ class Order:
     """
 
     name: ClassVar[str] = "order"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     by: tuple[str, ...] = setting(("source",), "columns (two at most) whose values are groups, each with its own order")
     mode: str = setting("context", "context: similar within contexts; path: along the order; fast: so, with less work")

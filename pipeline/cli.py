@@ -87,6 +87,7 @@ def run(
     from pipeline.engines import make_engine
     from pipeline.finishing import contexts_lines
     from pipeline.lean import spare_pandas
+    from pipeline.mixing_run import mixed_lines
     from pipeline.run import run as run_plan
     from pipeline.showing import visible
 
@@ -107,6 +108,8 @@ def run(
         OUT.print(f"  quarantined: {reason} {count:,}", highlight=False)
     for line in contexts_lines(finished.contexts):
         OUT.print(f"  contexts: {visible(line)}", highlight=False, markup=False, soft_wrap=True)
+    for line in mixed_lines(finished.mixed):
+        OUT.print(f"  mixture: {visible(line)}", highlight=False, markup=False, soft_wrap=True)
     output = without_credentials(loaded.output)
     OUT.print(
         f"data    {output}/data ({len(finished.parts)} shards)",
@@ -114,6 +117,9 @@ def run(
         soft_wrap=True,
         markup=False,
     )
+    if finished.mixed:
+        where = f"{output}/mixed ({len(finished.mixed.files)} files, in training order)"
+        OUT.print(f"mixed   {where}", highlight=False, soft_wrap=True, markup=False)
     OUT.print(f"report  {output}/report.html", highlight=False, soft_wrap=True, markup=False)
 
 

@@ -49,6 +49,6 @@ def contexts_lines(contexts: Contexts | None) -> Iterator[str]:
         yield f"{count:,} of at most {contexts.context:,} tokens, {total:,} tokens ({contexts.tokenizer}) in all"
     for name, group in groups[:_MOST_LINES]:
         share = f", {group.tokens / total:.1%} of all" if len(groups) > 1 else f" ({contexts.tokenizer})"
-        yield f"{name}: {group.contexts:,} of {group.documents:,} documents, {group.tokens:,} tokens{share}"
+        yield f"{name}: {group.contexts:,} with {group.documents:,} documents, {group.tokens:,} tokens{share}"
     if len(groups) > _MOST_LINES:
         yield f"and {len(groups) - _MOST_LINES:,} more groups"

@@ -445,7 +445,7 @@ def test_people_see_what_there_is(made: tuple[Path, Finished], tmp_path: Path) -
     total, *lines = contexts_lines(finished.contexts)
     assert re.fullmatch(r"[\d,]+ of at most 64 tokens, [\d,]+ tokens \(bytes\) in all", total)
     assert any(
-        re.fullmatch(r"source-1/ä: \d+ of \d+ documents, [\d,]+ tokens, \d+\.\d% of all", line) for line in lines
+        re.fullmatch(r"source-1/ä: \d+ with \d+ documents, [\d,]+ tokens, \d+\.\d% of all", line) for line in lines
     )
     many = replace(finished.contexts, groups={str(n): finished.contexts.groups["source-1/ä"] for n in range(50)})
     assert [*contexts_lines(many)][-1] == "and 30 more groups"

@@ -44,13 +44,17 @@ def _drops(facts: dict[str, Any]) -> Iterator[Warned]:
                 f"{dropped:,} of {entered:,} documents, most of them as {largest[0]}: check its thresholds.",
                 "funnel",
             )
-        elif entered and not dropped and _may_drop(name):
+        elif entered and not dropped and _may_drop(facts, name):
             yield Warned(f"{name} dropped nothing", f"All {entered:,} documents passed its thresholds.", "funnel")
 
 
-def _may_drop(name: str) -> bool:
+def _may_drop(facts: dict[str, Any], name: str) -> bool:
+    """Whether a stage has a threshold that is set."""
+    chain = facts.get("config", {}).get("stages", [])
+    given = next((settings[name] for settings in chain if name in settings), {})
     try:
-        return any(setting.filter for setting in settings_of(stages.stage_class(name)))
+        known = settings_of(stages.stage_class(name))
+        return any(given.get(setting.name, setting.default) for setting in known if setting.filter)
     except ConfigError:  # a stage that this version does not know
         return False
 
@@ -72,7 +76,10 @@ def _shortfalls(facts: dict[str, Any]) -> Iterator[Warned]:
 def _mixture(facts: dict[str, Any]) -> Iterator[Warned]:
     groups = (facts.get("mixture") or {}).get("groups", [])
     for group in [group for group in groups if group.get("runs_out") is not None][:_SHOWN]:
-        detail = f"Its contexts have all been drawn once after {group['runs_out']:,} samples of the mixture."
+        detail = (
+            f"Its contexts have come as often as max_epochs allows after {group['runs_out']:,} samples of the mixture; "
+            "the other groups take its share."
+        )
         yield Warned(f"The group {group['name']} runs out", detail, "mixture")
 
 

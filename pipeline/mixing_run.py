@@ -1,20 +1,18 @@
 """The mixture of a run, after its contexts are packed: the log, the final training order, what is said of both."""
 
 import dataclasses
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pipeline.contexts import Contexts
 from pipeline.exchange import Phase
-from pipeline.mixed import write_mixed
+from pipeline.mixed import read_run_log, write_mixed
 from pipeline.mixing import MixingRecord, estimate
 from pipeline.mixture_report import mixture_facts
 from pipeline.plan import PACK, Plan
 from pipeline.records import FileRecord
 from pipeline.storage import Store
-from stages.mixture_log import MixtureLog, read_log
+from stages.mixture_log import MixtureLog
 
 _MOST_LINES = 20
 
@@ -45,7 +43,7 @@ def mix_contexts(store: Store, plan: Plan, contexts: Contexts | None, phase: Pha
         return None
     step = plan.after[0]
     record = estimate(store, step, contexts.tokenizer, contexts.context, plan.config.seed, phase)
-    log = _read(store, record.log.name)
+    log = read_run_log(store)
     files = write_mixed(store, step.directory, log, contexts, _file_mb(plan), phase)
     return Mixed(record, log, files)
 
@@ -65,12 +63,3 @@ def _file_mb(plan: Plan) -> float:
     """As large as the files of contexts."""
     pack = next(step.stage for step in plan.batch if step.name == PACK)
     return float(getattr(pack, "file_mb", 256.0))
-
-
-def _read(store: Store, name: str) -> MixtureLog:
-    if store.is_local:
-        return read_log(Path(store.path(name)))
-    with tempfile.TemporaryDirectory() as folder, store.open(name) as file:
-        path = Path(folder) / name
-        path.write_bytes(file.read())
-        return read_log(path)

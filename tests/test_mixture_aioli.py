@@ -97,19 +97,19 @@ def test_it_beats_stratified_where_a_is_known(seed: int) -> None:
     assert found.given.sum() == pytest.approx(800)
 
 
-def test_noise_alone_seldom_moves_p_and_not_far() -> None:
-    """Groups that teach the same: 100 rounds of noise, in 10 runs. The published rule always moves, twice as far."""
-    moves, away = 0, []
+@pytest.mark.parametrize(("hold", "moves", "far"), [(1.0, 35, 0.08), (2.0, 6, 0.01)])
+def test_noise_alone_seldom_moves_p_and_not_far(hold: float, moves: int, far: float) -> None:
+    """Groups that teach the same: 100 rounds of noise, in 10 runs. The published rule moves in each, by .06 in the mean."""
+    found = []
     for seed in range(10):
         world = LinearWorld(("a", "b", "c", "d"), np.full((4, 4), 1e-4), noise=0.01)
-        decisions = Drive(world, seed).run(Aioli(task_of(world, 400, seed), rounds=10), 400).decisions
-        moves += sum(decision.moved for decision in decisions)
-        held = [decision for decision in decisions if not decision.moved]
-        assert all(decision.reason.startswith("held: a column of A is") for decision in held)
-        assert all(len(decision.error) == 4 for decision in decisions)
-        away += [abs(share - 0.25) for decision in decisions for share in decision.mixture.values()]
-    assert moves <= 20
-    assert np.mean(away) < 0.03
+        aioli = Aioli(task_of(world, 400, seed), rounds=10, hold=hold)
+        found += Drive(world, seed).run(aioli, 400).decisions
+    held = [decision for decision in found if not decision.moved]
+    assert all(decision.reason.startswith("held: a column of A is") for decision in held)
+    assert all(len(decision.error) == 4 for decision in found)
+    assert len(found) - len(held) <= moves
+    assert np.mean([abs(share - 0.25) for decision in found for share in decision.mixture.values()]) < far
 
 
 def test_the_error_of_a_is_right() -> None:

@@ -99,7 +99,7 @@ def test_it_beats_stratified_where_a_is_known(seed: int) -> None:
 
 @pytest.mark.parametrize(("hold", "moves", "far"), [(1.0, 35, 0.08), (2.0, 6, 0.01)])
 def test_noise_alone_seldom_moves_p_and_not_far(hold: float, moves: int, far: float) -> None:
-    """Groups that teach the same: 100 rounds of noise, in 10 runs. The published rule moves in each, by .06 in the mean."""
+    """Groups that teach the same: 100 rounds of noise, in 10 runs. The published rule moves in each, by .06."""
     found = []
     for seed in range(10):
         world = LinearWorld(("a", "b", "c", "d"), np.full((4, 4), 1e-4), noise=0.01)

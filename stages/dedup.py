@@ -51,7 +51,7 @@ class Dedup:
     @property
     def reads(self) -> tuple[str, ...]:
         """The hash of the text, its size, and what is preferred."""
-        return (_HASH, _BYTES, *([self.prefer] if self.prefer else []))
+        return tuple(dict.fromkeys([_HASH, _BYTES, *([self.prefer] if self.prefer else [])]))
 
     @property
     def adds(self) -> pa.Schema:
@@ -81,12 +81,12 @@ class Dedup:
         return sum(partials)
 
     def reduce(self, state: State, partial: int) -> State:
-        """How many documents there are."""
-        return {"documents": partial}
+        """How many documents there are, and the parts they are compared in: a run that goes on keeps these."""
+        return {"documents": partial, "parts": max(1, -(-partial // self.part))}
 
     def finished(self, state: State) -> bool:
         """After one round."""
-        return "documents" in state
+        return "parts" in state
 
     def summary(self, state: State) -> Summary:
         """How many documents are compared."""
@@ -94,7 +94,7 @@ class Dedup:
 
     def open_parts(self, state: State) -> "DedupParts":
         """Parts of about `part` documents each."""
-        return DedupParts(self, max(1, -(-state["documents"] // self.part)))
+        return DedupParts(self, state["parts"])
 
     def measure(self, part: int, rows: pa.RecordBatch, answer: pa.RecordBatch) -> dict[str, Any]:
         """Copies, their bytes, and how many texts have how many of them."""
@@ -125,7 +125,8 @@ class DedupParts:
     parts: int
 
     def part(self, rows: pa.RecordBatch) -> npt.NDArray[np.int32]:
-        """By the first half of the hash."""
+        """By the first half of the hash. Raises ConfigError if what is preferred is no number."""
+        self._check_numbers(rows)
         found: npt.NDArray[np.int32] = (_halves(rows.column(_HASH))[:, 0] % np.uint64(self.parts)).astype(np.int32)
         return found
 
@@ -140,6 +141,12 @@ class DedupParts:
         stays[order] = order[np.flatnonzero(fresh)[np.cumsum(fresh) - 1]]
         alone = stays == np.arange(len(order))
         return pa.RecordBatch.from_arrays([rows.column("id").take(pa.array(stays, mask=alone))], schema=_SCHEMA)
+
+    def _check_numbers(self, rows: pa.RecordBatch) -> None:
+        name = self.settings.prefer
+        kind = rows.column(name).type if name else pa.float64()
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+            raise ConfigError(f"dedup.prefer: found the column '{name}' of type {kind}, expected one of numbers")
 
     def _preferred(self, rows: pa.RecordBatch) -> list[npt.NDArray[np.float64]]:
         """A key that is smaller for what is preferred; rows without a value come last."""

@@ -11,6 +11,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline import exchange
 from pipeline.parts import placed, solved
 from stages.dedup import Dedup
 from stages.errors import ConfigError
@@ -31,7 +32,7 @@ def _rows(texts: list[str], prefer: list[float | None]) -> pa.RecordBatch:
 
 
 def _stand_ins(stage: Dedup, rows: pa.RecordBatch) -> list[str | None]:
-    parts = stage.open_parts({"documents": rows.num_rows})
+    parts = stage.open_parts(stage.reduce({}, rows.num_rows))
     narrow = rows.select(["id", *stage.reads])
     answer = solved(stage, parts, placed(stage, parts, narrow), narrow)
     return list(answer.column("exact_duplicate_of").to_pylist())
@@ -107,3 +108,37 @@ def test_marked_alone(tmp_path: Path) -> None:
 def test_a_part_holds_something() -> None:
     with pytest.raises(ConfigError, match=r"dedup.part: found 0, expected 1 or more"):
         Dedup(part=0)
+
+
+def test_what_is_preferred_is_a_number(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", documents(6))
+    with pytest.raises(ConfigError, match="found the column 'source' of type string"):
+        go(write_config(tmp_path / "c.yaml", [path], tmp_path / "out", stages=[{"dedup": {"prefer": "source"}}]))
+    go(write_config(tmp_path / "c.yaml", [path], tmp_path / "out", stages=[{"dedup": {"prefer": "text_bytes"}}]))
+
+
+def test_a_run_that_goes_on_with_other_parts_misses_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of parts enters no hash, and shards that were placed before are not placed anew."""
+    rows = documents(40)
+    paths = [
+        write_jsonl(tmp_path / f"{name}.jsonl", [{**row, "id": f"{name}-{row['id']}"} for row in rows]) for name in "ab"
+    ]
+
+    def config(part: int) -> Path:
+        stages = [{"dedup": {"part": part}}]
+        return write_config(tmp_path / f"{part}.yaml", paths, tmp_path / "out", stages=stages)
+
+    written = exchange.write_pieces
+    calls: list[str] = []
+
+    def cut_short(store: Any, name: str, batches: Any) -> Any:
+        calls.append(name)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return written(store, name, batches)
+
+    monkeypatch.setattr(exchange, "write_pieces", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        go(config(3))
+    monkeypatch.undo()
+    assert go(config(7)).ledger.kept == len(rows)

@@ -390,3 +390,16 @@ def test_the_job_writes_a_log_that_a_trainer_can_follow(tmp_path: Path) -> None:
 
 def test_the_longest_context_is_found(tmp_path: Path) -> None:
     assert longest(contexts(tmp_path, {"a": 2}).groups) == LENGTH
+
+
+def test_the_example_of_a_loop_trains_on_a_run(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    data = Contexts(parquet_groups(write_contexts(tmp_path / "contexts", GROUPS)), TOKENIZER, LENGTH)
+    mix(Mixture(estimator="given", shares=HALF, block=4), data, place(tmp_path))
+    command = [sys.executable, "jobs/train_on_mixture.py", str(tmp_path), "loop", "--steps", "4"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-3:] == [
+        "a: 50.0% of 16 contexts", "b/x: 25.0% of 16 contexts", "noise: 25.0% of 16 contexts",
+    ]  # fmt: skip
+    assert "step 4: loss" in done.stdout

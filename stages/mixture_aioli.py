@@ -41,7 +41,7 @@ class Aioli(Base):
     hold: float = 1.0
     """Standard errors by which a column of A must differ from the mean of all for p to move by it; 0 always moves.
 
-    Of 100 rounds of nothing but noise p moved in 26 at 1, in none at 2; but at 2 a useless group keeps its share for long.
+    Of 100 rounds of nothing but noise p moved in 26 at 1, in none at 2; but at 2 a useless group keeps its share long.
     """
     memory: float = 0.9
     shrink: bool = True

@@ -270,6 +270,16 @@ def test_parquet_that_cannot_be_is_refused(tmp_path: Path) -> None:
         parquet_groups(tmp_path)
 
 
+def test_a_run_may_lie_in_a_directory_with_brackets(tmp_path: Path) -> None:
+    for run in ("run[1]", "run1", "*"):
+        folder = tmp_path / run / "group=a%5B%2A"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"input_ids": [[1], [2]]}), folder / "part-00000.parquet")
+        (folder / ".tmp-0").write_bytes(b"")
+        (folder.parent / "group=empty").mkdir()
+        assert {name: len(source) for name, source in parquet_groups(tmp_path / run).items()} == {"a[*": 2}
+
+
 def test_data_that_changed_since_the_log_is_refused(tmp_path: Path) -> None:
     _write(tmp_path, {"a": [5], "b": [5]})
     groups = parquet_groups(tmp_path)

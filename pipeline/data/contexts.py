@@ -20,6 +20,7 @@ Row = dict[str, Any]
 Part = tuple[int, int, dict[str, Any]]
 """Rows from the first to before the second, and their columns."""
 INPUT_IDS = "input_ids"
+_GROUP = "group="
 
 
 class ContextSource(Protocol):
@@ -146,15 +147,32 @@ def parquet_groups(folder: str | Path, columns: Sequence[str] = (INPUT_IDS,)) ->
     """
     filesystem, path = fsspec.core.url_to_fs(str(folder))
     found: dict[str, list[str]] = {}
-    for name in sorted(filesystem.glob(f"{path}/group=*/*.parquet")):
-        found.setdefault(_group_of(name), []).append(filesystem.unstrip_protocol(name))
+    for group in _listed(filesystem, path):
+        if _name(group).startswith(_GROUP):
+            files = [
+                filesystem.unstrip_protocol(file) for file in _listed(filesystem, group) if file.endswith(".parquet")
+            ]
+            if files:
+                found[_group_of(group)] = files
     if not found:
         raise ConfigError(f"{folder} has no contexts: expected group=<name>/part-*.parquet in it")
     return {group: ParquetContexts(paths, columns) for group, paths in found.items()}
 
 
+def _listed(filesystem: Any, path: str) -> list[str]:
+    """What lies in a directory, by name; nothing if there is none. (A pattern would take brackets in the path for its.)"""
+    try:
+        return sorted(found.rstrip("/") for found in filesystem.ls(path, detail=False))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
 def _group_of(path: str) -> str:
-    return unquote(path.split("/")[-2].removeprefix("group="), errors="surrogatepass")
+    return unquote(_name(path).removeprefix(_GROUP), errors="surrogatepass")
 
 
 def _open(path: str) -> Any:

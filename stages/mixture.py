@@ -49,7 +49,7 @@ class Mixture:
     sweeps: int = setting(2, "aioli: times that each group is probed in a round")
     own: float = setting(0.0, "aioli: share of a probe's own group (0: two thirds of the way from 1/groups to 1)")
     delta: float = setting(0.25, "aioli: share of a round's steps that are probes")
-    hold: float = setting(1.25, "aioli: standard errors by which a group must stand out for shares to move by it")
+    hold: float = setting(1.0, "aioli: standard errors by which a group must stand out for shares to move by it")
     memory: float = setting(0.9, "aioli: weight of a round's evidence in the next (0: each round alone)")
     shrink: bool = setting(True, "aioli: shrink what was measured by its error")
     pull: float = setting(0.3, "aioli: how far shares are drawn to uniform before each move")

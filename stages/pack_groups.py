@@ -19,7 +19,9 @@ _ROW = "__row"
 
 
 def groups_of(settings: "Pack", rows: pa.RecordBatch) -> pa.StringArray:
-    """The group's name (n,) of each row, never null or empty. Raises ConfigError if the expression fails.
+    """The group's name (n,) of each row, never null or empty.
+
+    Raises ConfigError if the expression fails, or for columns that are no names.
 
     >>> from types import SimpleNamespace
     >>> rows = pa.RecordBatch.from_pydict({"source": ["web", None], "lang": ["de", "en"]})
@@ -30,8 +32,15 @@ def groups_of(settings: "Pack", rows: pa.RecordBatch) -> pa.StringArray:
         return _named(_evaluated(settings.group, settings.by, rows))
     if not settings.by:
         return pa.array([ALL] * rows.num_rows, pa.string())
-    columns = [_named(rows.column(name).cast(pa.string())) for name in settings.by]
+    columns = [_named(_as_text(name, rows.column(name))) for name in settings.by]
     return pc.binary_join_element_wise(*columns, "/")
+
+
+def check_groups(settings: "Pack", rows: pa.RecordBatch) -> None:
+    """Raise ConfigError if groups cannot be named, or an expression names them otherwise when it is asked again."""
+    found = groups_of(settings, rows)
+    if settings.group and not found.equals(groups_of(settings, rows)):
+        raise _refused(settings.group, "other values each time; it must depend on the columns alone", settings.by)
 
 
 def check_expression(expression: str) -> None:
@@ -44,6 +53,12 @@ def check_expression(expression: str) -> None:
         raise _refused(expression, _said(error)) from None
     if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
         raise _refused(expression, "no single expression")
+
+
+def _as_text(name: str, column: pa.Array) -> pa.StringArray:
+    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type) or pa.types.is_fixed_size_binary(column.type):
+        raise ConfigError(f"pack.by: found the column '{name}' of type {column.type}, expected one of text or numbers")
+    return column.cast(pa.string())
 
 
 def _named(column: pa.StringArray) -> pa.StringArray:
@@ -62,7 +77,7 @@ def _evaluated(expression: str, by: Sequence[str], rows: pa.RecordBatch) -> pa.S
     with duckdb.connect(":memory:", config=_LOCKED) as connection:
         connection.register("documents", table)
         try:
-            kind = connection.execute(f"DESCRIBE {_query(expression)}").fetchall()[0][1]
+            kind = ", ".join(kind for _, kind, *_ in connection.execute(f"DESCRIBE {_query(expression)}").fetchall())
             found = connection.execute(_query(expression)).fetchall() if kind == "VARCHAR" else []
         except duckdb.Error as error:
             raise _refused(expression, _said(error), by) from None

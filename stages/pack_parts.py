@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from stages.ordering_graph import Longs
 from stages.pack_documents import Documents, copies_of, documents_of, packed, places_of, tokens_of
-from stages.pack_groups import groups_of
+from stages.pack_groups import check_groups, groups_of
 
 if TYPE_CHECKING:
     from stages.pack import Pack
@@ -43,8 +43,8 @@ class PackParts:
     seed: int
 
     def part(self, rows: pa.RecordBatch) -> np.ndarray:
-        """The bucket of each row. Raises ConfigError if the expression of the groups does not fit the columns."""
-        groups_of(self.settings, rows.slice(0, 0))
+        """The bucket of each row. Raises ConfigError if the groups cannot be made of the columns."""
+        check_groups(self.settings, rows)
         found = pc.fill_null(rows.column("bucket"), NO_BUCKET).cast(pa.int32())
         return np.asarray(found.to_numpy(zero_copy_only=False))
 

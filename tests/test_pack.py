@@ -215,6 +215,8 @@ def test_names_of_groups() -> None:
         ("unnest(['a', 'b'])", "4 values for 2 documents"),
         ("(SELECT content FROM read_text('/etc/hostname'))", "a PermissionException"),
         ("CAST(CAST('t' || n AS INTEGER) AS VARCHAR)", "gave: a ConversionException"),
+        ("CAST(random() AS VARCHAR)", "gave: other values each time; it must depend on the columns alone"),
+        ("'x') AS other, ('y'", "gave: values of type VARCHAR, VARCHAR"),
     ],
 )
 def test_an_expression_that_does_not_fit_is_named(expression: str, message: str) -> None:
@@ -222,6 +224,12 @@ def test_an_expression_that_does_not_fit_is_named(expression: str, message: str)
     batch = documents([5, 5], n=pa.array([1, 2], pa.int32()))
     with pytest.raises(ConfigError, match=message):
         pack(stage, batch)
+
+
+def test_columns_that_are_no_names_are_named() -> None:
+    for column in (pa.array([[1], [2]]), pa.array([b"1" * 16, b"2" * 16], pa.binary(16))):
+        with pytest.raises(ConfigError, match=r"found the column 'n' of type .*, expected one of text or numbers"):
+            pack(Pack(by=("n",)), documents([5, 5], n=column))
 
 
 def test_long_documents_are_repeated_and_copies_are_apart() -> None:

@@ -160,7 +160,7 @@ def parquet_groups(folder: str | Path, columns: Sequence[str] = (INPUT_IDS,)) ->
 
 
 def _listed(filesystem: Any, path: str) -> list[str]:
-    """What lies in a directory, by name; nothing if there is none. (A pattern would take brackets in the path for its.)"""
+    """What lies in a directory, by name; nothing if there is none. (A pattern would misread brackets.)"""
     try:
         return sorted(found.rstrip("/") for found in filesystem.ls(path, detail=False))
     except (FileNotFoundError, NotADirectoryError):

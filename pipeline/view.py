@@ -8,6 +8,7 @@ loads nothing from elsewhere and its policy forbids it to.
 import hmac
 import http.server
 import json
+import math
 import secrets
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from rich.console import Console
 
+from pipeline.credentials import without_credentials
 from pipeline.manifest import read_manifest
 from pipeline.report_page import page, source_of
 from pipeline.storage import Store
@@ -82,7 +84,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             self._answer(name, {key: found[0] for key, found in parse_qs(split.query).items()})
         except TamisError as error:
-            self._send(HTTPStatus.BAD_REQUEST, "application/json", json.dumps({"error": str(error)}))
+            why = json.dumps({"error": without_credentials(str(error))})
+            self._send(HTTPStatus.BAD_REQUEST, "application/json", why)
         except (ValueError, KeyError, TypeError):
             self._send(HTTPStatus.BAD_REQUEST, "application/json", '{"error": "view: the question is damaged"}')
 
@@ -110,7 +113,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(HTTPStatus.NOT_FOUND, "text/plain", "nothing here")
 
     def _json(self, value: dict[str, Any]) -> None:
-        self._send(HTTPStatus.OK, "application/json", json.dumps(value, default=str))
+        self._send(HTTPStatus.OK, "application/json", json.dumps(told(value), default=str, allow_nan=False))
 
     def _send(self, status: HTTPStatus, kind: str, content: str) -> None:
         body = content.encode()
@@ -124,6 +127,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests hold the token and what was searched for: they are not logged."""
+
+
+def told(value: Any) -> Any:
+    """A value with names for numbers that JSON has not: a page could read nothing of an answer that holds one.
+
+    >>> told({"quality_ppl": float("inf"), "shares": [0.5, float("nan")]})
+    {'quality_ppl': 'inf', 'shares': [0.5, 'nan']}
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: told(item) for key, item in value.items()}
+    return [told(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def question_of(asked: dict[str, str]) -> Question:

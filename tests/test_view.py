@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -167,6 +169,38 @@ def test_answers_are_json_and_errors_are_told(viewer: Viewer) -> None:
         assert (status, set(json.loads(body))) == (400, {"error"})
     assert ask(viewer, f"/{viewer.token}/document")[0] == 400
     assert ask(viewer, f"/{viewer.token}/../manifest.json")[0] == 404
+
+
+def test_numbers_that_json_has_not_reach_the_page_by_name(tmp_path: Path) -> None:
+    run = looked_at(tmp_path)
+    path = run / "data/part-00000.parquet"
+    table = pq.read_table(path)
+    ratios = [math.nan, math.inf, -math.inf, *([1.0] * (table.num_rows - 3))]
+    place = table.schema.get_field_index("harmful_ratio")
+    pq.write_table(table.set_column(place, "harmful_ratio", pa.array(ratios, pa.float32())), path)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    with Viewer(str(run)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        listed = json.loads(ask(server, f"/{server.token}/documents")[1], parse_constant=refuse)["rows"]
+        asked = urlencode({"place": listed[0]["place"], "row": listed[0]["row"]})
+        one = json.loads(ask(server, f"/{server.token}/document?{asked}")[1], parse_constant=refuse)
+        server.shutdown()
+        thread.join()
+    assert [row["harmful_ratio"] for row in listed[:4]] == ["nan", "inf", "-inf", 1.0]
+    assert one["columns"]["harmful_ratio"] == "nan"
+
+
+def test_errors_hold_no_credentials(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise InputError("s3://me:secret@bucket/run: the shards cannot be read")
+
+    monkeypatch.setattr(viewer.documents, "page", refuse)
+    status, body, _ = ask(viewer, f"/{viewer.token}/documents")
+    assert (status, json.loads(body)["error"]) == (400, "s3://...@bucket/run: the shards cannot be read")
 
 
 def test_too_many_filters_are_refused() -> None:

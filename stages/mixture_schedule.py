@@ -123,9 +123,10 @@ class Schedule:
         return total
 
     def caps(self, sample: int) -> dict[str, int]:
-        """Groups that have run out before `sample`, with the index of the last sample each gave."""
+        """Groups that have run out before `sample`, with the last sample that each gave; none that may give none."""
         counted = self.counts(sample)
-        done = [name for name, count, limit in zip(self.groups, counted, self._limits, strict=True) if count >= limit]
+        limits = zip(self.groups, counted, self._limits, strict=True)
+        done = [name for name, count, limit in limits if count >= limit > 0]
         return {name: self.find(name, int(self._limits[self._number[name]]) - 1) for name in done}
 
     def blocks(self, begin: int) -> Iterator[Block]:

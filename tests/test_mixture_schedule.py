@@ -129,6 +129,13 @@ def test_a_group_that_runs_out_leaves_its_share_to_the_others() -> None:
     assert schedule.at(schedule.caps(100)["a"]) == ("a", 5, 2, 1)
 
 
+def test_a_group_that_may_give_nothing_has_not_run_out() -> None:
+    schedule = Schedule({"a": 1, "b": 100}, block=10, seed=0, allowances={"a": 0, "b": None})
+    schedule.extend(Span(0, 20, {"a": 0.5, "b": 0.5}))
+    assert schedule.counts(20).tolist() == [0, 20]
+    assert schedule.caps(20) == {}
+
+
 def test_outside_is_an_error() -> None:
     schedule = Schedule({"a": 3}, block=4, seed=0)
     schedule.extend(Span(0, 8, {"a": 1.0}))

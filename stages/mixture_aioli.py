@@ -224,3 +224,5 @@ class Aioli(Base):
                 f"a round of {shortest} steps, {self.delta:g} of them probes, has no room for {self.sweeps} x {groups} "
                 f"probes and a lag of {self.lag}: fewer rounds, fewer sweeps, a larger delta, or more steps"
             )
+        if groups > 1 and self.rounds > 1 and probing == shortest:
+            raise ConfigError(f"delta = {self.delta:g} leaves a round no step to train on what it decides: lower it")

@@ -87,7 +87,8 @@ class SkillIt(Base):
         else:
             mixture = with_floor(moved(uniform(len(gains)), gains, self.eta), self.floor)
         lands = min(step + (self.lag if step else 0), self.task.steps)
-        decision = self._decide(step, lands, mixture, reason, losses=losses, matrix=as_rows(self._matrix().T))
+        matrix = as_rows(self._matrix().T) if np.isfinite(gains).all() else ()
+        decision = self._decide(step, lands, mixture, reason, losses=losses, matrix=matrix)
         self._round += 1
         self._segments = self._train(lands, min(self._rounds.begin(self._round) + self.lag, self.task.steps))
         return decision

@@ -156,6 +156,9 @@ def test_mistakes_are_named() -> None:
         Aioli(task, rounds=2).observe(0, {"code": 1.0})
     with pytest.raises(ConfigError, match="has no room"):
         Aioli(task, rounds=20)
+    with pytest.raises(ConfigError, match="delta = 1 leaves a round no step"):
+        Aioli(task, rounds=2, delta=1.0)
+    assert Aioli(task, rounds=1, delta=1.0).probe_steps == 10
     with pytest.raises(ConfigError, match=r"own = 0\.5"):
         Aioli(task, rounds=2, own=0.5)
     with pytest.raises(ConfigError, match="one sweep"):

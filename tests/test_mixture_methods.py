@@ -118,6 +118,11 @@ def test_a_bad_loss_in_a_trial_moves_nothing() -> None:
     found = [laws.observe(5, {**good, "g0": math.inf}, f"trial-{n:04}") for n in range(4)][-1]
     assert found is not None
     assert found.reason == "held: only 0 of 4 trials have finite losses"
+    skillit = SkillIt(TASK, rounds=2, trial_steps=5)
+    skillit.observe(0, good)
+    held = [skillit.observe(5, {**good, "g0": math.nan}, name) for name in TASK.groups][-1]
+    assert held is not None
+    assert (held.reason, held.matrix) == ("held: a trial's losses are not finite", ())  # JSON has no such numbers
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -245,6 +245,25 @@ def test_a_remote_folder_has_the_checkpoint_and_another_machine_goes_on(data: Co
     go(again)
     assert result(second) == result(calm)
     assert again.spent["evaluation"] > run.spent["evaluation"] > 0
+    for name in ("proxy/model.safetensors", "proxy/config.json"):  # the local folder of a remote run is a temporary one
+        with remote.open(name) as file:
+            assert file.read() == result(calm)[name]
+
+
+def test_a_parameter_that_no_token_moves_is_no_obstacle_to_going_on(data: Contexts, tmp_path: Path) -> None:
+    def make() -> Any:
+        model = first.training.make()
+        model.model.idle = torch.nn.Parameter(torch.ones(3))
+        return model
+
+    first = run_of(data, tmp_path)
+    watch = Stopping()
+    watch.left = 9
+    run = replace(run_of(data, tmp_path, watch), training=replace(first.training, make=make, every_s=0.0))
+    with pytest.raises(Stopped):
+        go(run)
+    learner = go(replace(run_of(data, tmp_path), training=replace(first.training, make=make)))
+    assert learner.step == first.task.steps
 
 
 def test_gradients_and_losses_that_are_no_numbers_hold_and_are_left_out(

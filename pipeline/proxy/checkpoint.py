@@ -63,13 +63,14 @@ class Folder:
         from safetensors.torch import save
 
         weights = {name: value.detach().cpu().contiguous() for name, value in _untied(model).items()}
-        store = Store(str(self.local / MODEL))
-        for name, content in (
-            ("config.json", model.config.to_json_string().encode()),
-            ("model.safetensors", save(weights, metadata={"format": "pt"})),
-        ):
-            with store.create(name) as file:
-                file.write(content)
+        files = {
+            f"{MODEL}/config.json": model.config.to_json_string().encode(),
+            f"{MODEL}/model.safetensors": save(weights, metadata={"format": "pt"}),
+        }
+        for store in (Store(str(self.local)), *([self.remote] if self.remote else [])):
+            for name, content in files.items():
+                with store.create(name) as file:
+                    file.write(content)
 
     def cut_log(self, size: int) -> None:
         """Take back what was logged after a checkpoint; with 0 the whole log."""

@@ -129,7 +129,9 @@ class Learner:
         with torch.no_grad():
             for name, parameter in self._named():
                 parameter.copy_(tensors[f"weight.{name}"])
-        for name, parameter in self._named() if self.updates else ():
+        for name, parameter in self._named():
+            if f"{_MOMENTS[0]}.{name}" not in tensors:  # never had a gradient
+                continue
             moments = {moment: tensors[f"{moment}.{name}"].to(parameter.device) for moment in _MOMENTS}
             self._optimizer.state[parameter] = {"step": torch.tensor(float(self.updates)), **moments}
 

@@ -91,14 +91,12 @@ def estimate(arguments: argparse.Namespace) -> None:
 
 def settings_from(arguments: argparse.Namespace) -> Mixture:
     """The stage, of the YAML and the flags. Raises ConfigError."""
-    import yaml
-
     from pipeline.sections import build
 
     values = dict(_of_yaml(arguments.config)) if arguments.config else {}
     for setting in settings_of(Mixture):
         if (given := getattr(arguments, setting.name)) is not None:
-            values[setting.name] = yaml.safe_load(given) if given else given
+            values[setting.name] = _value(setting.name, given) if given else given
     return build(Mixture, values, "mixture")
 
 
@@ -143,6 +141,16 @@ def show(output: Path) -> None:
     for name, share in sorted(last.mixture.items(), key=lambda item: -item[1]):
         print(f"{share:7.2%}  {name}")
     print(f"{last.reason}\n{output}: mixture.jsonl, summary.json")
+
+
+def _value(name: str, given: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(given)
+    except yaml.YAMLError:
+        flag = f"--{name.replace('_', '-')}"
+        raise ConfigError(f"{flag}: found {given}, which is no YAML, expected such as {flag} '{{noise: 0}}'") from None
 
 
 def _of_yaml(path: Path) -> dict[str, Any]:

@@ -56,14 +56,7 @@ class RayEngine:
             )
         publish(site)
         self._site = site
-        probe = self._ray.remote(num_cpus=0, max_retries=1)(look)
-        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        looks = [
-            probe.options(name="look around", scheduling_strategy=strategy(node["NodeID"], soft=False)).remote(site)
-            for node in nodes(self._ray)
-        ]
-        with self._explained():
-            self._ray.get(looks)
+        self._on_each_node(look, site)
         self._say_where()
 
     def map(
@@ -90,6 +83,15 @@ class RayEngine:
                     yield index, done.result
         finally:
             workers.end(list(running))
+
+    def _on_each_node(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call a function in a worker of every node that is there, and wait for all."""
+        probe = self._ray.remote(num_cpus=0, max_retries=1)(function).options
+        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        places = [strategy(node["NodeID"], soft=False) for node in nodes(self._ray)]
+        calls = [probe(name="look around", scheduling_strategy=place).remote(*arguments) for place in places]
+        with self._explained():
+            self._ray.get(calls)
 
     def _workers(self, job: Job, tasks: int) -> tuple[int, Workers]:
         """How many tasks to have in flight, and on what; some may wait for nodes that a cluster adds when they do."""
@@ -121,10 +123,19 @@ class RayEngine:
     def __enter__(self) -> "RayEngine":
         if not self._ray.is_initialized():
             handler = signal.getsignal(signal.SIGTERM)
+            here = Path.cwd()
             self._start()
             with contextlib.suppress(ValueError):  # not in the main thread, where Ray sets none either
                 signal.signal(signal.SIGTERM, handler)
+            self._unpack(here)
         return self
+
+    def _unpack(self, here: Path) -> None:
+        """Have every node of a cluster unpack what it is sent, before anything is read here. The working directory of a
+        submitted job is Ray's copy, which each node, once, removes and unpacks anew: two on one machine share it."""
+        if "RAY_ADDRESS" in os.environ:
+            self._on_each_node(cpu_count)
+            os.chdir(here)
 
     def _start(self) -> None:
         settings = self._settings()

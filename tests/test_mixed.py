@@ -1,7 +1,6 @@
 """The final training order on disk: the log's order sample by sample, shares and caps, the same bytes always."""
 
 import itertools
-import logging
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -143,11 +142,8 @@ def test_a_finished_order_is_not_made_again_and_a_lost_file_is(made: tuple[Store
     assert calls == [len(files), 1]
 
 
-def test_a_group_that_runs_out_is_told_of(
-    made: tuple[Store, Contexts], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_group_that_runs_out_is_told_of(made: tuple[Store, Contexts], tmp_path: Path) -> None:
     store, contexts = made
-    caplog.set_level(logging.WARNING)
     task = task_of(contexts, {"source-0/ä": 1.0, "source-1/ä": 20.0, "source-2/ä": 20.0})
     log = log_of(tmp_path / "mixture.jsonl", contexts, task, [0.5, 0.25, 0.25])
     write_mixed(store, "steps/mixture", log, contexts, FILE_MB, by_one)
@@ -155,23 +151,21 @@ def test_a_group_that_runs_out_is_told_of(
     assert len(rows) == STEPS * BATCH
     mine = [row for row in rows if row["group"] == "source-0/ä"]
     assert [row["context"] for row in mine] == list(range(contexts.groups["source-0/ä"].contexts))
-    (note,) = [record.message for record in caplog.records]
+    (note,) = mixed_notes(log)
     assert f"group 'source-0/ä' runs out at sample {mine[-1]['sample']:,} of 600: its {len(mine)} contexts" in note
     assert "served 1 times" in note and "Raise max_epochs" in note
 
 
-def test_when_all_groups_run_out_the_order_ends_there_loudly(
-    made: tuple[Store, Contexts], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_when_all_groups_run_out_the_order_ends_there_loudly(made: tuple[Store, Contexts], tmp_path: Path) -> None:
     store, contexts = made
-    caplog.set_level(logging.WARNING)
     total = sum(group.contexts for group in contexts.groups.values())
     log = log_of(tmp_path / "mixture.jsonl", contexts, task_of(contexts, steps=STEPS * 2), [0.5, 0.25, 0.25])
     facts = replace(log.facts, allowances={name: group.contexts for name, group in contexts.groups.items()})
     files = write_mixed(store, "steps/mixture", replace(log, facts=facts), contexts, FILE_MB, by_one)
     assert sum(file.rows for file in files) == total < 1200
-    assert caplog.records[-1].message.startswith(f"all groups with a share have run out at sample {total}, and 1,200")
-    assert len(mixed_notes(replace(log, facts=facts))) == 4
+    notes = mixed_notes(replace(log, facts=facts))
+    assert notes[-1].startswith(f"all groups with a share have run out at sample {total}, and 1,200")
+    assert len(notes) == 4
 
 
 def test_contexts_that_changed_since_the_log_are_refused(made: tuple[Store, Contexts], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from stages.embed import Embed
 from stages.errors import ConfigError, ModelError
 from stages.model_files import sha256_of
 from stages.order import Order
-from stages.order_parts import _tokens
+from stages.order_rows import tokens_of
 from stages.ordering_compiled import Kernel
 from stages.select import Select
 from stages.tokenizers import DEFAULT_FILE, open_tokenizer, tokenizer_id
@@ -127,7 +127,7 @@ def test_order_fills_its_contexts_by_them(tmp_path: Path, monkeypatch: pytest.Mo
     # Compiling would take longer than everything else here, and few documents need it.
     monkeypatch.setattr(Kernel, "__call__", lambda kernel, *given: kernel.plain(*given))
     asked = []
-    monkeypatch.setattr("stages.order_parts._tokens", lambda *given: asked.append(_tokens(*given)) or asked[-1])
+    monkeypatch.setattr("stages.order_parts.tokens_of", lambda *given: asked.append(tokens_of(*given)) or asked[-1])
     stages = Tokens(max_tokens=400), Embed(), Order(tokens_from="tokens", mode="fast", duplicates=0)
     rows = kept(tmp_path, *stages, count=60)
     assert {row["order_status"] for row in rows} == {"placed"}

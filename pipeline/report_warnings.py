@@ -51,7 +51,7 @@ def _drops(facts: dict[str, Any]) -> Iterator[Warned]:
 def _may_drop(facts: dict[str, Any], name: str) -> bool:
     """Whether a stage has a threshold that is set."""
     chain = facts.get("config", {}).get("stages", [])
-    given = next((settings[name] for settings in chain if name in settings), {})
+    given: dict[str, Any] = next((settings[name] for settings in chain if name in settings), {})
     try:
         known = settings_of(stages.stage_class(name))
         return any(given.get(setting.name, setting.default) for setting in known if setting.filter)

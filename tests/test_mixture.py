@@ -1,5 +1,6 @@
 """The stage `mixture`: its settings, the replay of decisions, a run's log, bad contexts, the report, the job."""
 
+import dataclasses
 import doctest
 import importlib
 import json
@@ -31,6 +32,7 @@ from pipeline.storage import Store
 from stages.contract import is_context_stage, settings_of
 from stages.errors import ConfigError, InputError
 from stages.mixture import Mixture
+from stages.mixture_aioli import Aioli
 from stages.mixture_choice import estimator_of, fitting_rounds, trial_steps
 from stages.mixture_estimator import Decision, Segment
 from stages.mixture_log import LogWriter, MixtureLog, read_log, spans_of
@@ -403,3 +405,9 @@ def test_the_example_of_a_loop_trains_on_a_run(tmp_path: Path) -> None:
         "a: 50.0% of 16 contexts", "b/x: 25.0% of 16 contexts", "noise: 25.0% of 16 contexts",
     ]  # fmt: skip
     assert "step 4: loss" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["sweeps", "delta", "hold", "memory", "shrink", "pull", "fade", "floor"])
+def test_the_defaults_of_the_stage_are_those_of_aioli(name: str) -> None:
+    defaults = {field.name: field.default for field in dataclasses.fields(Aioli)}
+    assert getattr(Mixture(), name) == defaults[name]

@@ -1,5 +1,8 @@
 """A small finished run to look at, with documents that mean ill to pages, and one that a harm filter dropped."""
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +14,7 @@ from rich.console import Console
 from pipeline.config import InputConfig, RunConfig, ShardsConfig
 from pipeline.engines.local import LocalEngine
 from pipeline.run import run
+from pipeline.view import Viewer
 from stages.contract import Annotate, setting
 from tests.runs import write_jsonl
 
@@ -94,3 +98,14 @@ def looked_at(folder: Path, least: int = 20, name: str = "run") -> Path:
     with LocalEngine(1) as engine:
         run(config, engine, Console(quiet=True))
     return folder / name
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[Viewer]:
+    """The viewer of a run, answering."""
+    with Viewer(str(folder)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -1,7 +1,6 @@
 """The pages in a real browser: nothing fails, nothing is fetched, nothing that a document says is obeyed."""
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from pipeline.report_pages import write_pages
 from pipeline.storage import Store
 from pipeline.view import Viewer
 from tests.browser import CHROMIUM, Browser, Tab
-from tests.looks import EMOJI, EVIL, HARMFUL_TEXT, RIGHT_TO_LEFT, looked_at
+from tests.looks import EMOJI, EVIL, HARMFUL_TEXT, RIGHT_TO_LEFT, looked_at, served
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
 SIZES = [(1200, False), (390, True)]
@@ -44,12 +43,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def viewer(run: Path) -> Iterator[Viewer]:
-    with Viewer(str(run)) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with served(run) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def harmless(tab: Tab, *urls: str) -> None:

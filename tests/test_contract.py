@@ -57,6 +57,14 @@ def stage(request: pytest.FixtureRequest) -> Stage:
     return stages.stage_class(request.param)()
 
 
+@pytest.fixture(
+    scope="module", params=[name for name in stages.NAMES if not is_context_stage(stages.stage_class(name))]
+)
+def annotating(request: pytest.FixtureRequest) -> Stage:
+    """Every stage that works on documents, with its defaults."""
+    return stages.stage_class(request.param)()
+
+
 @pytest.fixture(scope="module", params=[*(name for name in stages.NAMES if is_group(stages.stage_class(name))), ""])
 def group(request: pytest.FixtureRequest) -> GroupStage:
     """Every group stage with its defaults, and a tiny one."""
@@ -169,10 +177,8 @@ def test_its_models_are_files(stage: Stage) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(texts=TEXTS, cuts=st.lists(st.integers(0, 12), max_size=3))
-def test_rows_are_independent_of_how_they_come(stage: Stage, texts: list[str], cuts: list[int]) -> None:
-    if is_context_stage(stage):
-        return
-    whole = batch(texts)
+def test_rows_are_independent_of_how_they_come(annotating: Stage, texts: list[str], cuts: list[int]) -> None:
+    stage, whole = annotating, batch(texts)
     annotate = function_of(stage, whole)
     answer = checked(stage, whole, annotate(whole))
     if is_group(stage):

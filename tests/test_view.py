@@ -19,7 +19,7 @@ from pipeline.storage import Store
 from pipeline.view import Viewer, question_of
 from pipeline.view_query import PAGE, Documents, Filter, Question
 from stages.errors import InputError
-from tests.looks import EVIL, HARMFUL_TEXT, HUGE, looked_at, rows
+from tests.looks import EVIL, HARMFUL_TEXT, HUGE, looked_at, rows, served
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +34,8 @@ def documents(run: Path) -> Documents:
 
 @pytest.fixture(scope="module")
 def viewer(run: Path) -> Iterator[Viewer]:
-    with Viewer(str(run)) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with served(run) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def ids(documents: Documents, *filters: Filter, **others: Any) -> set[str]:

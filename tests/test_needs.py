@@ -1,18 +1,23 @@
 """What tasks need: read from the configuration, summed over the stages at work, in no hash."""
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.config import as_plain, build_config
-from pipeline.engines.spark_cluster import java_version
+from pipeline.engines.local import LocalEngine
+from pipeline.engines.machine import fitting, memory_bytes
+from pipeline.engines.spark_cluster import cores_for, java_version
 from pipeline.exchange import gather, scatter, solve
 from pipeline.needs import at_work, job_of
 from pipeline.outcomes import ShardTask, process_shard
 from pipeline.plan import Step, make_plan
 from pipeline.reading import read_split
 from pipeline.records import FileRecord
-from pipeline.resources import Job, Needs
+from pipeline.resources import GB, Job, Needs
 from pipeline.storage import Store
 from pipeline.surveys import StepsTask, run_steps, survey_shards
 from pipeline.verdicts import Shard
@@ -81,3 +86,30 @@ def test_the_version_of_java_is_read_in_old_and_new_style() -> None:
     assert java_version('openjdk version "21.0.1" 2023-10-17') == 21
     assert java_version('java version "1.8.0_401"') == 8
     assert java_version("command not found") == 0
+
+
+@given(st.integers(1, 64), st.floats(0.01, 100), st.integers(1, 64), st.integers(1, 200))
+def test_tasks_that_take_the_cores_of_their_memory_fit_into_it(
+    cpus: int, gigabytes: float, cores: int, have: int
+) -> None:
+    """Spark runs cores // taken tasks on a host: never more than the memory holds, nor fewer than half as many."""
+    needs = Needs(cpus=cpus, memory_gb=gigabytes)
+    taken = cores_for(needs, cores, have * GB)
+    assert cores // taken <= fitting(needs, cores, have * GB)
+    assert taken == cpus or (taken - 1) * have < gigabytes * cores
+
+
+def test_memory_limits_how_many_tasks_run_on_this_machine_and_one_always_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, gigabytes = LocalEngine(4), memory_bytes() / GB
+    monkeypatch.setattr("pipeline.engines.local.cpu_count", lambda: 4)
+    limits = [engine._most(Needs(memory_gb=gigabytes * share)) for share in (0.2, 0.4, 0.9, 3)]
+    assert limits == [4, 2, 1, 1]
+    assert engine._most(Needs()) > 4
+
+
+def test_a_container_is_held_to_less_than_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlimited = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for said, expected in (("1000000", 1_000_000), ("max", unlimited), ("9" * 19, unlimited)):
+        (tmp_path / "limit").write_text(said + "\n")
+        monkeypatch.setattr("pipeline.engines.machine._LIMITS", (str(tmp_path / "limit"), str(tmp_path / "none")))
+        assert memory_bytes() == expected

@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.engines import ANY_JOB, Result, Task, Tick, name_of
+from pipeline.engines.machine import cpu_count, fitting, memory_bytes
 from pipeline.engines.site import Site
 from pipeline.lean import spare_pandas
-from pipeline.resources import Job
+from pipeline.resources import Job, Needs
 from stages.errors import EngineError
 
 ATTEMPTS = 3
@@ -28,11 +29,6 @@ _MOST_PER_CORE = 4
 _LOG = logging.getLogger("tamis.engines")
 _counters: Any = None
 """In a worker: shared memory, two numbers (documents, bytes) per task in flight. No lock, so a kill cannot block it."""
-
-
-def cpu_count() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _sensible(workers: int) -> int:
@@ -62,7 +58,7 @@ class LocalEngine:
     def map(
         self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], tick: Tick, job: Job = ANY_JOB
     ) -> Iterator[tuple[int, Result]]:
-        """See Engine.map. Of what tasks need, CPUs limit how many run at once; GPUs and memory are not looked at."""
+        """See Engine.map. Of what tasks need, CPUs and memory limit how many run at once; GPUs are not looked at."""
         if self.workers == 1:
             for index, task in enumerate(tasks):
                 yield index, function(task, tick)
@@ -72,8 +68,7 @@ class LocalEngine:
     def _map(
         self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], tick: Tick, job: Job
     ) -> Iterator[tuple[int, Result]]:
-        cpus = job.needs.cpus
-        work = _Work(len(tasks), self._slots if cpus == 1 else max(1, min(self.workers, cpu_count() // cpus)))
+        work = _Work(len(tasks), self._most(job.needs))
         seen = _Seen(tick, self._slots)
         while work.left:
             done = self._step(function, tasks, work)
@@ -88,6 +83,12 @@ class LocalEngine:
                 else:
                     yield flight.index, future.result()
             work.suspect(lost, tasks)
+
+    def _most(self, needs: Needs) -> int:
+        """Tasks in flight: one more per worker than run, so that none waits, or as many as there is room for."""
+        if needs.cpus == 1 and not needs.memory_gb:
+            return self._slots
+        return max(1, min(self.workers, fitting(needs, cpu_count(), memory_bytes())))
 
     def _step(
         self, function: Callable[[Task, Tick], Result], tasks: Sequence[Task], work: "_Work"

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.engines import ANY_JOB, Result, Task, Tick
-from pipeline.engines.local import cpu_count
+from pipeline.engines.machine import cpu_count
 from pipeline.engines.ray_cluster import most_at_once, nodes
 from pipeline.engines.ray_work import Actors, Tasks, Workers
 from pipeline.engines.shipping import copy_packages

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.engines import ANY_JOB, Result, Task, Tick
-from pipeline.engines.local import cpu_count
+from pipeline.engines.machine import cpu_count
 from pipeline.engines.shipping import zip_packages
 from pipeline.engines.site import Site, look, publish
 from pipeline.engines.spark_cluster import check_java, profile_of, wait_for_executors

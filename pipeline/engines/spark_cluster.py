@@ -1,15 +1,17 @@
 """What Spark runs on: Java, executors, and how needs become task resource profiles."""
 
+import math
 import os
 import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pipeline.engines.local import cpu_count
-from pipeline.resources import Needs
+from pipeline.engines.machine import cpu_count, fitting, memory_bytes
+from pipeline.resources import GB, Needs
 from stages.errors import ConfigError, EngineError
 
 JAVA = 17
@@ -66,39 +68,77 @@ def profile_of(context: Any, needs: Needs) -> tuple[int, Any]:
 
     Raises EngineError if no executor can run even one.
     """
-    if needs.cpus == 1 and not needs.gpus:
+    if needs == Needs():
         return 0, None
     if _is_local(context):
         return _waves(needs), None
-    cores = max((cores for _, cores in _executors(context)), default=needs.cpus)
-    if needs.cpus > cores:
-        raise EngineError(
-            f"a task needs {needs}, and the largest executor has {cores} cores: raise spark.executor.cores, or lower "
-            "`resources` in the configuration"
-        )
     if needs.gpus and float(context.getConf().get("spark.executor.resource.gpu.amount", "0")) < needs.gpus:
         raise EngineError(
             f"a task needs {needs}, and executors have fewer: set spark.executor.resource.gpu.amount and what Spark "
             "needs to find them (spark.executor.resource.gpu.discoveryScript), or lower `resources`"
         )
-    return 0, _profile(needs)
+    return 0, _profile(_cores(context, needs), needs)
+
+
+def _cores(context: Any, needs: Needs) -> int:
+    """The cores that a task must take, so that a host runs no more of them than it has cores and memory for."""
+    executors = _executors(context)
+    largest = max((cores for _, cores, _ in executors), default=needs.cpus)
+    cores = needs.cpus
+    if needs.memory_gb and executors:
+        cores = cores_for(needs, _cores_of_host(executors), _memory_of_hosts(context))
+    if cores > largest:
+        raise EngineError(
+            f"a task needs {needs}, which takes {cores} cores or their share of a host's memory, and the largest "
+            f"executor has {largest} cores: raise spark.executor.cores, have fewer executors on a host, or lower "
+            "`resources` in the configuration"
+        )
+    return cores
+
+
+def cores_for(needs: Needs, cores: int, memory: int) -> int:
+    """Cores of a task that needs memory: Spark counts cores alone, so it takes those whose memory it uses.
+
+    `cores` are those that executors have on a host, `memory` the bytes of the host or container.
+
+    >>> cores_for(Needs(memory_gb=3), 8, 16 * GB), cores_for(Needs(cpus=4, memory_gb=3), 8, 16 * GB)
+    (2, 4)
+    """
+    return max(needs.cpus, math.ceil(needs.memory_gb * GB * cores / memory))
+
+
+def _cores_of_host(executors: list[tuple[str, int, str]]) -> int:
+    """The most cores that executors have on one host."""
+    hosts: Counter[str] = Counter()
+    for _, cores, host in executors:
+        hosts[host] += cores
+    return max(hosts.values())
+
+
+def _memory_of_hosts(context: Any) -> int:
+    """The bytes of the smallest host or container, as the workers there see it."""
+    slots = 2 * int(context.defaultParallelism)
+    found: list[int] = context.parallelize(range(slots), slots).map(lambda _: memory_bytes()).collect()
+    return min(found)
 
 
 def _waves(needs: Needs) -> int:
     """On this machine Spark gives every task one core, so those that need more go in waves that fit."""
     if needs.gpus:
         raise EngineError(f"a task needs {needs}, which Spark gives on a cluster alone: use --engine local or ray")
-    if needs.cpus > cpu_count():
+    cores, memory = cpu_count(), memory_bytes()
+    if not (fit := fitting(needs, cores, memory)):
         raise EngineError(
-            f"a task needs {needs}, and this machine has {cpu_count()} cores: lower `resources` in the configuration"
+            f"a task needs {needs}, and this machine has {cores} cores and {memory / GB:.1f} GB: lower `resources` in "
+            "the configuration"
         )
-    return cpu_count() // needs.cpus
+    return fit
 
 
-def _profile(needs: Needs) -> Any:
+def _profile(cores: int, needs: Needs) -> Any:
     from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
 
-    requests = TaskResourceRequests().cpus(needs.cpus)
+    requests = TaskResourceRequests().cpus(cores)
     if needs.gpus:
         requests = requests.resource("gpu", needs.gpus)
     return ResourceProfileBuilder().require(requests).build
@@ -109,8 +149,8 @@ def _is_local(context: Any) -> bool:
     return master == "local" or master.startswith("local[")
 
 
-def _executors(context: Any) -> list[tuple[str, int]]:
-    """Id and cores of each executor that is there; the driver is none."""
+def _executors(context: Any) -> list[tuple[str, int, str]]:
+    """Id, cores and host of each executor that is there; the driver is none."""
     listed = context._jsc.sc().statusStore().executorList(True)
     found = (listed.apply(index) for index in range(listed.size()))
-    return [(e.id(), int(e.totalCores())) for e in found if e.id() != "driver"]
+    return [(e.id(), int(e.totalCores()), e.hostPort().rpartition(":")[0]) for e in found if e.id() != "driver"]

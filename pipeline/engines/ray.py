@@ -123,19 +123,19 @@ class RayEngine:
     def __enter__(self) -> "RayEngine":
         if not self._ray.is_initialized():
             handler = signal.getsignal(signal.SIGTERM)
-            here = Path.cwd()
-            self._start()
+            with contextlib.ExitStack() as back:
+                back.callback(os.chdir, Path.cwd())
+                self._start()
+                self._unpack()
             with contextlib.suppress(ValueError):  # not in the main thread, where Ray sets none either
                 signal.signal(signal.SIGTERM, handler)
-            self._unpack(here)
         return self
 
-    def _unpack(self, here: Path) -> None:
+    def _unpack(self) -> None:
         """Have every node of a cluster unpack what it is sent, before anything is read here. The working directory of a
         submitted job is Ray's copy, which each node, once, removes and unpacks anew: two on one machine share it."""
         if "RAY_ADDRESS" in os.environ:
             self._on_each_node(cpu_count)
-            os.chdir(here)
 
     def _start(self) -> None:
         settings = self._settings()
@@ -158,6 +158,10 @@ class RayEngine:
             return {"address": "local", "num_cpus": self.workers or cpu_count(), "include_dashboard": False}
         folder = Path(self._files.enter_context(tempfile.TemporaryDirectory()))
         modules = [str(path) for path in copy_packages(folder)]
+        (folder / "empty").mkdir()
+        os.chdir(
+            folder / "empty"
+        )  # Ray's workers look where the driver started before they look into what they are sent
         return {"address": os.environ["RAY_ADDRESS"], "runtime_env": {"py_modules": modules}}
 
     def _say_where(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pipeline.report_charts import bars, histogram, pair_histogram, score_histogram
+from pipeline.report_summary import losses, qualities
 from pipeline.report_warnings import warnings_of
 
 if TYPE_CHECKING:
@@ -135,7 +136,9 @@ _FILTERS: dict[str, Any] = {
 _PICTURES: dict[str, Any] = {
     "bars": bars,
     "histogram": histogram,
+    "losses": losses,
     "pair_histogram": pair_histogram,
+    "qualities": qualities,
     "score_histogram": score_histogram,
 }
 

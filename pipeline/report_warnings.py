@@ -75,12 +75,17 @@ def _shortfalls(facts: dict[str, Any]) -> Iterator[Warned]:
 
 def _mixture(facts: dict[str, Any]) -> Iterator[Warned]:
     groups = (facts.get("mixture") or {}).get("groups", [])
-    for group in [group for group in groups if group.get("runs_out") is not None][:_SHOWN]:
-        detail = (
-            f"Its contexts have come as often as max_epochs allows after {group['runs_out']:,} samples of the mixture; "
-            "the other groups take its share."
-        )
-        yield Warned(f"The group {group['name']} runs out", detail, "mixture")
+    out = [group for group in groups if group.get("runs_out") is not None]
+    if not out:
+        return
+    shown = ", ".join(f"{group['name']} after {group['runs_out']:,}" for group in out[:_SHOWN])
+    more = f" and {len(out) - _SHOWN:,} more" if len(out) > _SHOWN else ""
+    yield Warned(
+        f"{len(out):,} groups run out" if len(out) > 1 else f"The group {out[0]['name']} runs out",
+        f"All contexts have come as often as max_epochs allows: {shown}{more} samples of the mixture; the other groups "
+        "take the share.",
+        "mixture",
+    )
 
 
 def _statuses(facts: dict[str, Any]) -> Iterator[Warned]:

@@ -18,6 +18,7 @@ from pipeline.report import read_facts, rewrite_html
 from pipeline.report_charts import HEIGHT, histogram, pair_histogram, score_histogram
 from pipeline.report_page import percent, render
 from pipeline.report_pages import chosen_places, write_pages
+from pipeline.report_summary import losses
 from pipeline.report_warnings import warnings_of
 from pipeline.storage import Store
 from stages.perplexity import Perplexity
@@ -136,10 +137,29 @@ def stage(name: str, entered: int, **dropped: int) -> dict[str, Any]:
         ({"rating": {"one_axis": True, "first_component": 0.9, "rows": {}}}, "The criteria collapse onto one axis"),
         ({"rating": {"one_axis": False, "rows": {"accuracy": [{"percent": [0, 99.5]}]}}}, "1 criteria hardly vary"),
         ({"mixture": {"groups": [{"name": "web", "runs_out": 70}]}}, "The group web runs out"),
+        ({"mixture": {"groups": [{"name": name, "runs_out": 7} for name in "ab"]}}, "2 groups run out"),
     ],
 )  # fmt: skip
 def test_what_is_unusual_is_said(found: dict[str, Any], title: str) -> None:
     assert [warned.title for warned in warnings_of(facts(**found))] == [title]
+
+
+def test_the_first_screen_says_why_documents_went_and_how_good_the_others_are(run: Path) -> None:
+    found = read_facts(Store(str(run)))
+    scores = {"rating_overall_score": {"1": 1, "5": 3}}
+    page = render(found | {"columns_all": scores, "columns_kept": {"rating_overall_score": {"5": 3}}})
+    screen = page.split('id="funnel"')[0]
+    assert re.findall(r"lengths: (\w+)", screen) == ["short"]
+    assert "perplexity: harmful" in screen
+    assert re.findall(r'"n strong">([\d.]+)<', screen) == ["4.00", "5.00"]
+
+
+def test_all_that_was_dropped_is_counted_once_however_many_reasons_there_are() -> None:
+    steps = [stage(f"stage-{number}", 100, a=number, b=2) for number in range(9)]
+    for most in (1, 5, 100):
+        lost = losses(steps, most)
+        assert sum(found.documents for found in lost) == sum(sum(step["dropped"].values()) for step in steps)
+        assert len(lost) <= most + 1
 
 
 def test_what_is_usual_is_not() -> None:

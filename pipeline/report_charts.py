@@ -79,6 +79,17 @@ def pair_histogram(first: Counts, second: Counts) -> Histogram | None:
     return Histogram(paths[0], paths[1], axis.ticks, [], totals[0], totals[1], text, axis.centred)
 
 
+def moved(first: Counts, second: Counts) -> float:
+    """How far two distributions are apart: the share of either that lies elsewhere in the other (total variation).
+
+    >>> moved({"1": 1, "2": 1}, {"1": 10, "3": 10}), moved({"1": 1}, {"1": 7})
+    (0.5, 0.0)
+    """
+    totals = [sum(counts.values()) or 1 for counts in (first, second)]
+    names = {*first, *second}
+    return sum(abs(first.get(name, 0) / totals[0] - second.get(name, 0) / totals[1]) for name in names) / 2
+
+
 @dataclass(frozen=True)
 class _Axis:
     """Equal bins, of numbers or of their log10."""

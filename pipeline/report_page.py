@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipeline.report_charts import bars, histogram, pair_histogram, score_histogram
+from pipeline.report_charts import bars, histogram, moved, pair_histogram, score_histogram
 from pipeline.report_summary import losses, qualities
 from pipeline.report_warnings import warnings_of
 
 if TYPE_CHECKING:
     import jinja2
+    import markupsafe
 
 _MISSING: dict[str, Any] = {
     "funnel": [], "statuses": {}, "surveys": {}, "sources": {}, "columns": {}, "columns_all": {}, "columns_kept": {},
@@ -123,7 +124,20 @@ def cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
+def breakable(name: object) -> "markupsafe.Markup":
+    """A name that may be broken after its underscores and slashes, escaped.
+
+    >>> print(breakable("a_b<c"))
+    a_<wbr>b&lt;c
+    """
+    import markupsafe
+
+    escaped = str(markupsafe.escape(name))
+    return markupsafe.Markup(escaped.replace("_", "_<wbr>").replace("/", "/<wbr>"))
+
+
 _FILTERS: dict[str, Any] = {
+    "breakable": breakable,
     "thousands": lambda value: f"{value:,}",
     "bytes": readable_bytes,
     "duration": duration,
@@ -137,6 +151,7 @@ _PICTURES: dict[str, Any] = {
     "bars": bars,
     "histogram": histogram,
     "losses": losses,
+    "moved": moved,
     "pair_histogram": pair_histogram,
     "qualities": qualities,
     "score_histogram": score_histogram,

@@ -1,6 +1,6 @@
 """The first screen of a report: what became of the documents, and how good those are that stayed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.aggregates import Counts
@@ -19,7 +19,7 @@ class Lost(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """The overall scores of all documents that were rated, and of those that were kept."""
+    """The overall scores of some documents."""
 
     what: str
     documents: int
@@ -46,13 +46,14 @@ def losses(funnel: Iterable[Mapping[str, Any]], most: int = _SHOWN) -> list[Lost
     return found
 
 
-def qualities(every: Mapping[str, Counts], kept: Mapping[str, Counts]) -> list[Quality]:
-    """The overall scores as they were read and as they stayed; nothing if no document was rated.
+def qualities(first: Mapping[str, Counts], second: Mapping[str, Counts], names: Sequence[str]) -> list[Quality]:
+    """The overall scores of two sets of documents, by columns of each; a set without ratings is left out.
 
-    >>> [(found.what, found.mean) for found in qualities({"rating_overall_score": {"2": 1, "4": 1}}, {})]
+    >>> columns = {"rating_overall_score": {"2": 1, "4": 1}}
+    >>> [(found.what, found.mean) for found in qualities(columns, {}, ("read", "kept"))]
     [('read', 3.0)]
     """
-    found = (("read", every.get(_OVERALL, {})), ("kept", kept.get(_OVERALL, {})))
+    found = zip(names, (side.get(_OVERALL, {}) for side in (first, second)), strict=True)
     return [_quality(what, counts) for what, counts in found if sum(counts.values())]
 
 

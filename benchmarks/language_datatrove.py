@@ -1,11 +1,6 @@
-"""Child of language_speed.py, run in datatrove's environment: JSON Lines in, language labels, Parquet out, one task.
-
-datatrove has no option for the model's path, so the model file is put where its downloader would leave it, below
-$HF_ASSETS_CACHE. fastText looks at the content, not at the name, so a quantised model may stand for lid.176.bin.
-"""
+"""Child of language_speed.py, run in datatrove's environment: JSON Lines in, language labels, Parquet out, one task."""
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -15,8 +10,7 @@ from datatrove.pipeline.filters import LanguageFilter
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import ParquetWriter
 from datatrove.utils.lid import FT176LID
-from fsspec.core import strip_protocol
-from huggingface_hub import cached_assets_path
+from datatrove_models import place_language
 from loguru import logger
 
 
@@ -41,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logger.remove()
     logger.add(sys.stderr, level="WARNING")
-    _place(arguments.model)
+    place_language(arguments.model)
     language = LanguageFilter(languages=None, backend="ft176", label_only=True)
     if arguments.prefix:
         language.model = PrefixLID(arguments.prefix)
@@ -49,13 +43,6 @@ def main() -> None:
     writer = ParquetWriter(str(arguments.output / "data"))
     logs = str(arguments.output / "logs")
     LocalPipelineExecutor([reader, language, writer], tasks=1, workers=1, logging_dir=logs).run()
-
-
-def _place(model: Path) -> None:
-    directory = cached_assets_path(library_name="datatrove", namespace="lid", subfolder=FT176LID.MODEL_SUBFOLDER)
-    target = Path(directory) / strip_protocol(FT176LID.MODEL_URL).replace("/", "_")
-    shutil.copyfile(model, target)
-    target.with_name(f"{target.name}.completed").touch()
 
 
 if __name__ == "__main__":

@@ -20,16 +20,13 @@ from typing import Any
 from corpus import data_directory, make_corpus
 from language_labels import compare, datatrove_labels, tamis_labels
 from language_tables import show
-from peers import CACHE, BenchmarkError, Measured, Peer, ensure_peer, machine, measure, package_version
+from peer_environments import DATATROVE
+from peers import CACHE, BenchmarkError, Measured, ensure_peer, machine, measure, package_version
 
 HERE = Path(__file__).resolve().parent
 PREFIX = 1000
 SMALL = 100
 """Documents of the run whose cost is all start-up."""
-DATATROVE = Peer(
-    "datatrove",
-    ("datatrove[io,processing]==0.10.1", "fasttext-numpy2-wheel==0.9.2", "aiohttp==3.14.5", "spacy==3.8.18"),
-)
 TAMIS_FULL, TAMIS_PREFIX, TAMIS_DEFAULT = "Tamis, full text", f"Tamis, prefix {PREFIX}", "Tamis, default settings"
 PEER_FULL, PEER_PREFIX = "datatrove, full text", f"datatrove, prefix {PREFIX}"
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import zstandard
 from corpus import data_directory, make_corpus
-from language_speed import DATATROVE
+from peer_environments import DATATROVE
 from peers import CACHE, ensure_peer, machine, measure
 
 from stages.embed_static import wordllama_files

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.repeated import connect
+from pipeline.shard_sql import connect, patterns, quoted
 from pipeline.storage import Store
 from stages.errors import InputError
 
@@ -27,7 +27,7 @@ _MOVED = f"""
 
 def moved_documents(first: Store, second: Store) -> dict[str, Any]:
     """Documents that are kept in one run and not in the other, or dropped for another reason: counts and some ids."""
-    rows = _query(first, second, _MOVED, [shards(store, kind) for store in (first, second) for kind in _BOTH])
+    rows = _query(first, second, _MOVED, _files(first, second))
     moved = [dict(zip(("a", "b", "documents", "ids"), row, strict=True)) for row in rows]
     return {
         "gained": sum(row["documents"] for row in moved if row["b"] == _KEPT),
@@ -48,7 +48,7 @@ def moved_scores(first: Store, second: Store, columns: Sequence[str]) -> list[di
     chosen = f"SELECT id, {', '.join(names)} FROM read_parquet(?, {_OPTIONS})"
     sides = [f"({chosen} UNION ALL {chosen}) {letter}" for letter in "ab"]
     query = f"SELECT {told} FROM {sides[0]} JOIN {sides[1]} USING (id)"
-    (row,) = _query(first, second, query, [shards(store, kind) for store in (first, second) for kind in _BOTH])
+    (row,) = _query(first, second, query, _files(first, second))
     found = [row[3 * place : 3 * place + 3] for place in range(len(columns))]
     keys = ("documents", "changed", "mean_change")
     return [{"column": name, **dict(zip(keys, one, strict=True))} for name, one in zip(columns, found, strict=True)]
@@ -67,21 +67,14 @@ def shards(store: Store, kind: str) -> list[str]:
     return [store.path(f"{kind}/{name}") for name in names]
 
 
-def quoted(column: str) -> str:
-    """A column's name in SQL.
-
-    >>> print(quoted('a"b'))
-    "a""b"
-    """
-    return '"{}"'.format(column.replace('"', '""'))
+def _files(*stores: Store) -> list[list[str]]:
+    return [patterns(shards(store, kind)) for store in stores for kind in _BOTH]
 
 
 def _query(first: Store, second: Store, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
     import duckdb
 
-    connection = connect(first)
-    if not second.is_local:
-        connection.register_filesystem(second.filesystem)
+    connection = connect(first, second)
     try:
         return list(connection.execute(query, parameters).fetchall())
     except duckdb.Error as error:

@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import Any
 
 _USER = re.compile(r"(?<=://)[^/\s'\"]*@")
-_QUERY = re.compile(
-    r"([?&][^=&\s'\"]*(?:token|secret|signature|passw|pwd|credential|api_?key|access_?key|sig|auth)[^=&\s'\"]*=)[^&#\s'\"]+",
-    re.IGNORECASE,
-)
+_OWNERS = "api|access|account|auth|client|encryption|private|shared|storage|subscription"
+"""Whose key is a secret; a `partition_key` or `sort_key` is none, but a parameter that is called `key` alone is."""
+_SECRET = rf"[^=&\s'\"]*(?:token|secret|signature|passw|pwd|credential|(?:{_OWNERS})[-_]?key|sig|auth)[^=&\s'\"]*|key"
+_QUERY = re.compile(rf"([?&](?:{_SECRET})=)[^&#\s'\"]+", re.IGNORECASE)
 
 
 @lru_cache(maxsize=4096)

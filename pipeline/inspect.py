@@ -10,6 +10,7 @@ from pipeline.inspect_facts import show_facts
 from pipeline.manifest import NAME, read_manifest
 from pipeline.records import FileRecord, is_intact
 from pipeline.report import readable_bytes
+from pipeline.shard_sql import connect, patterns, quoted
 from pipeline.showing import print_json, short, start_of, table, visible
 from pipeline.storage import Store
 from stages.errors import EngineError, InputError
@@ -73,11 +74,11 @@ def shard_facts(path: str, rows: int, with_text: bool) -> dict[str, Any]:
 
 def _parquet_files(path: str) -> list[str]:
     store = Store(path)
+    if path.endswith(".parquet") and store.filesystem.isfile(path):
+        return [path]
     names = [name for name in store.names("") if name.endswith(".parquet") and not name.startswith("quarantine-")]
     if names:
         return [store.path(name) for name in names]
-    if path.endswith(".parquet") and store.exists(""):
-        return [path]
     raise InputError(f"{path} is neither a finished run (no {NAME}), nor a directory with Parquet shards, nor a shard")
 
 
@@ -105,10 +106,8 @@ def _schema_and_counts(path: str, files: list[str]) -> tuple[dict[str, str], lis
 def _query(path: str, query: str, files: list[str]) -> list[dict[str, Any]]:
     import duckdb
 
-    from pipeline.repeated import connect
-
     try:
-        cursor = connect(Store(path)).execute(query, [files])
+        cursor = connect(Store(path)).execute(query, [patterns(files)])
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     except duckdb.Error as error:
@@ -116,7 +115,7 @@ def _query(path: str, query: str, files: list[str]) -> list[dict[str, Any]]:
 
 
 def _without(schema: dict[str, str], hidden: tuple[str, ...] | list[str]) -> str:
-    return ", ".join('"{}"'.format(name.replace('"', '""')) for name in schema if name not in hidden) or "1"
+    return ", ".join(quoted(name) for name in schema if name not in hidden) or "1"
 
 
 def _verify(path: str) -> None:

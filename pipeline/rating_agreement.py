@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.shard_sql import literal, pattern, patterns
 from pipeline.training.agreement import criterion_figures, domain_figures
 from stages.errors import InputError
 from stages.rating_protocol import CRITERIA, DOMAINS
@@ -82,21 +83,18 @@ def _rated(path: str) -> str:
     """The rows of a run, kept and dropped, or of a file, as DuckDB reads them."""
     if not Path(path).is_dir():
         return _source(path)
-    files = [f"{Path(path) / kind}/*.parquet" for kind in ("data", "dropped") if (Path(path) / kind).is_dir()]
+    files = [str(file) for kind in ("data", "dropped") for file in sorted((Path(path) / kind).glob("*.parquet"))]
     if not files:
         raise InputError(f"{path}: found no data/, expected a finished run, or a Parquet file with ratings")
-    return f"read_parquet([{', '.join(map(_quoted, files))}], union_by_name = true)"
+    listed = ", ".join(map(literal, patterns(files)))
+    return f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
 
 
 def _source(path: str) -> str:
     bare = Path(path).with_suffix("") if Path(path).suffix in _COMPRESSED else Path(path)
     if bare.suffix not in _READERS or not Path(path).is_file():
         raise InputError(f"{path}: expected a file that ends in {', '.join(_READERS)} (.gz and .zst too), or a run")
-    return f"{_READERS[bare.suffix]}({_quoted(path)})"
-
-
-def _quoted(path: str) -> str:
-    return "'" + path.replace("'", "''") + "'"
+    return f"{_READERS[bare.suffix]}({literal(pattern(path))})"
 
 
 def _check(ratings: str, labels: str, rated: list[str], given: list[str], names: list[str]) -> None:

@@ -1,6 +1,5 @@
 """Documents whose id was seen before, over all shards. Everything after the read step relies on ids being unique."""
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,8 @@ from pipeline.formats import BadRecord, Place
 from pipeline.ledger import REPEATED
 from pipeline.quarantine import Quarantine
 from pipeline.records import FileRecord, read_record
+from pipeline.shard_sql import connect, patterns
 from pipeline.storage import Store
-
-MEMORY = "1GB"
-"""What DuckDB may use; beyond it, it spills into the run directory or the system's temporary directory."""
 
 _SPILL = "steps/spill"
 _COUNT = "SELECT count(*) - count(DISTINCT id) FROM read_parquet(?, hive_partitioning = false)"
@@ -62,19 +59,19 @@ def quarantine_repeated(
 
 
 def _count(store: Store, shards: Sequence[FileRecord]) -> int:
-    row = _connected(store).execute(_COUNT, [[store.path(shard.name) for shard in shards]]).fetchone()
+    row = _connected(store).execute(_COUNT, [_files(store, shards)]).fetchone()
     return int(row[0])
 
 
 def _connected(store: Store) -> Any:
-    return connect(store, store.path(_SPILL) if store.is_local else "")
+    return connect(store, spill=store.path(_SPILL) if store.is_local else "")
 
 
 def _find(store: Store, directory: str, shards: Sequence[FileRecord]) -> Repeated:
     name = f"{directory}/quarantine-repeated.parquet"
     rows: dict[str, list[int]] = defaultdict(list)
     with Quarantine(store, name, "read") as quarantine:
-        found = _connected(store).execute(_QUERY, [[store.path(shard.name) for shard in shards]])
+        found = _connected(store).execute(_QUERY, [_files(store, shards)])
         while batch := found.fetchmany(1024):
             for shard, row, id_, url, line, offset in batch:
                 rows[f"{directory}/{shard}"].append(row)
@@ -83,12 +80,5 @@ def _find(store: Store, directory: str, shards: Sequence[FileRecord]) -> Repeate
     return Repeated({shard: tuple(found) for shard, found in rows.items()}, name if rows else "")
 
 
-def connect(store: Store, spill: str = "") -> Any:
-    """A DuckDB connection that reads the store's files and spills into the directory `spill` (or the system's)."""
-    import duckdb
-
-    connection = duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": False})
-    connection.execute("SET temp_directory = ?", [spill or tempfile.gettempdir()])
-    if not store.is_local:
-        connection.register_filesystem(store.filesystem)
-    return connection
+def _files(store: Store, shards: Sequence[FileRecord]) -> list[str]:
+    return patterns(store.path(shard.name) for shard in shards)

@@ -2,7 +2,8 @@
 
 The server answers on 127.0.0.1 only, under a path that holds a random token, and only if it is addressed by that name,
 so neither other machines nor other pages in the browser (by DNS rebinding, say) reach the documents. The page
-loads nothing from elsewhere and its policy forbids it to.
+loads nothing from elsewhere and its policy forbids it to. No browser is opened: its command line would show the token
+to other users of the machine.
 """
 
 import hmac
@@ -10,6 +11,7 @@ import http.server
 import json
 import math
 import secrets
+import sys
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,7 +22,11 @@ from pipeline.credentials import without_credentials
 from pipeline.manifest import read_manifest
 from pipeline.report_page import page, source_of
 from pipeline.storage import Store
-from pipeline.view_query import Documents, Filter, Question
+from pipeline.view_cursors import Superseded
+from pipeline.view_document import document
+from pipeline.view_query import PAGE, Documents
+from pipeline.view_question import COMPARISONS, Filter, Question
+from pipeline.view_search import Searches
 from stages.errors import InputError, Interrupted, TamisError
 
 ADDRESS = "127.0.0.1"
@@ -35,7 +41,10 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
+_MOST_EXACT = 1 << 53
+"""Beyond it a page's numbers are not whole."""
 _ASSETS = {"view.js": "text/javascript", "style.css": "text/css", "view.css": "text/css"}
 
 
@@ -45,17 +54,37 @@ class Viewer(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, path: str, port: int = 0) -> None:
-        """Open the run. Raises InputError if it is not finished, OSError if the port is taken."""
+        """Open the run. Raises InputError if it is not finished, or the port is not to be had."""
         store = Store(path)
         self.manifest = read_manifest(store)
-        self.documents = Documents(store)
         self.token = secrets.token_urlsafe(24)
-        super().__init__((ADDRESS, port), _Handler)
+        try:
+            super().__init__((ADDRESS, port), _Handler)
+        except OSError as error:
+            why = f"port {port} of {ADDRESS} cannot be used ({error.strerror})"
+            raise InputError(f"view: {why}: choose another by --port, or give none") from None
+        try:
+            self.documents = Documents(store)
+        except BaseException:
+            super().server_close()
+            raise
+        self.searches = Searches(self.documents)
 
     @property
     def url(self) -> str:
         """Where the page is."""
         return f"http://{ADDRESS}:{self.server_port}/{self.token}/"
+
+    def server_close(self) -> None:
+        """Stop listening and end what is still asked."""
+        super().server_close()
+        self.documents.close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that leaves before its answer is there is no error; what is one is told without a question."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError):
+            print(f"view: a request failed: {type(error).__name__}", file=sys.stderr)
 
 
 def serve(console: Console, path: str, port: int) -> None:
@@ -73,6 +102,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: Viewer
     server_version = "tamis"
     sys_version = ""
+    timeout = 60
+    """Seconds that a connection may keep silent."""
 
     def do_GET(self) -> None:
         """Answer one request, if it may be answered."""
@@ -83,11 +114,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         try:
             self._answer(name, {key: found[0] for key, found in parse_qs(split.query).items()})
+        except Superseded as error:
+            self._refuse(HTTPStatus.CONFLICT, str(error))
         except TamisError as error:
-            why = json.dumps({"error": without_credentials(str(error))})
-            self._send(HTTPStatus.BAD_REQUEST, "application/json", why)
+            self._refuse(HTTPStatus.BAD_REQUEST, without_credentials(str(error)))
         except (ValueError, KeyError, TypeError):
-            self._send(HTTPStatus.BAD_REQUEST, "application/json", '{"error": "view: the question is damaged"}')
+            self._refuse(HTTPStatus.BAD_REQUEST, "view: the question is damaged")
 
     def _is_ours(self) -> bool:
         """Whether the request is addressed to this server by its own name, and comes from its own page or a person."""
@@ -96,21 +128,44 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return self.headers.get("Host") in hosts and sent_by in ("none", "same-origin")
 
     def _answer(self, name: str, asked: dict[str, str]) -> None:
-        documents = self.server.documents
         if name == "":
-            columns = documents.described()
-            numbers = [column["name"] for column in columns if column["number"]]
-            facts = {"manifest": self.server.manifest, "columns": columns, "shown": documents.shown, "numbers": numbers}
-            self._send(HTTPStatus.OK, "text/html", page("view.html", **facts))
+            self._send(HTTPStatus.OK, "text/html", page("view.html", **self._facts()))
         elif name in _ASSETS:
             self._send(HTTPStatus.OK, _ASSETS[name], source_of(name))
         elif name == "documents":
-            question = question_of(asked)
-            self._json({"rows": documents.page(question), "count": documents.count(question)})
+            self._json(self._listed(question_of(asked), asked.get("asker", "")[:64]))
         elif name == "document":
-            self._json(documents.document(asked["place"], int(asked["row"]), asked.get("uncover") == "yes"))
+            if (place := asked["place"]) not in self.server.documents.places:
+                raise InputError("view: the place is no shard of this run")
+            store = self.server.documents.store
+            self._json(document(store, place, int(asked["row"]), asked.get("uncover") == "yes"))
         else:
             self._send(HTTPStatus.NOT_FOUND, "text/plain", "nothing here")
+
+    def _facts(self) -> dict[str, Any]:
+        documents = self.server.documents
+        columns = documents.described()
+        numbers = [column["name"] for column in columns if column["number"]]
+        facts = {"columns": columns, "shown": documents.shown, "numbers": numbers, "comparisons": COMPARISONS}
+        return {"manifest": self.server.manifest, **facts}
+
+    def _listed(self, question: Question, asker: str) -> dict[str, Any]:
+        """One page; of a search, with how far it is: `count` is that of the documents found so far."""
+        documents = self.server.documents
+        if not question.text:
+            rows, count = documents.page(question, asker), documents.count(question, asker)
+            return {"rows": rows, "count": count, "finished": True, "page": PAGE}
+        found = self.server.searches.page(question, asker)
+        progress = {"searched": found.searched, "of": sum(documents.rows), "finished": found.finished}
+        return {"rows": found.rows, "count": found.found, **progress, "page": PAGE}
+
+    def _refuse(self, status: HTTPStatus, why: str) -> None:
+        self._send(status, "application/json", json.dumps({"error": why}))
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what is no GET, or no HTTP, as all else: with the policy, and without a word of the request."""
+        self.close_connection = True
+        self._send(HTTPStatus(code), "text/plain", "only GET is answered here")
 
     def _json(self, value: dict[str, Any]) -> None:
         self._send(HTTPStatus.OK, "application/json", json.dumps(told(value), default=str, allow_nan=False))
@@ -130,12 +185,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def told(value: Any) -> Any:
-    """A value with names for numbers that JSON has not: a page could read nothing of an answer that holds one.
+    """A value with words for numbers that JSON has not, or that a page would round.
 
-    >>> told({"quality_ppl": float("inf"), "shares": [0.5, float("nan")]})
-    {'quality_ppl': 'inf', 'shares': [0.5, 'nan']}
+    >>> told({"quality_ppl": float("inf"), "shares": [0.5, float("nan")], "hash": 2**60 + 1})
+    {'quality_ppl': 'inf', 'shares': [0.5, 'nan'], 'hash': '1152921504606846977'}
     """
     if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and abs(value) >= _MOST_EXACT:
         return str(value)
     if isinstance(value, dict):
         return {key: told(item) for key, item in value.items()}

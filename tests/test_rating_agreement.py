@@ -44,8 +44,8 @@ def test_agreement_is_counted_where_both_sides_rate(tmp_path: Path) -> None:
 
 def test_a_run_is_read_with_what_it_dropped(tmp_path: Path) -> None:
     for kind in ("data", "dropped"):
-        rated(tmp_path / "run" / kind / "part-00000.parquet")
-    found = agreement(str(tmp_path / "run"), str(labelled(tmp_path / "l.jsonl")))
+        rated(tmp_path / "run[1]" / kind / "part-00000.parquet")
+    found = agreement(str(tmp_path / "run[1]"), str(labelled(tmp_path / "l.jsonl")))
     assert found["criteria"]["overall_score"]["documents"] == 10
 
 

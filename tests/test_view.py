@@ -1,5 +1,6 @@
 """The server of `tamis view` and its questions: right answers, no way in for strangers, no text becomes a query."""
 
+import contextlib
 import http.client
 import json
 import math
@@ -17,7 +18,10 @@ from hypothesis import strategies as st
 
 from pipeline.storage import Store
 from pipeline.view import Viewer, question_of
-from pipeline.view_query import PAGE, Documents, Filter, Question
+from pipeline.view_document import document
+from pipeline.view_query import PAGE, Documents
+from pipeline.view_question import Filter, Question
+from pipeline.view_search import Searches
 from stages.errors import InputError
 from tests.looks import EVIL, HARMFUL_TEXT, HUGE, looked_at, rows, served
 
@@ -28,8 +32,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def documents(run: Path) -> Documents:
-    return Documents(Store(str(run)))
+def documents(run: Path) -> Iterator[Documents]:
+    with contextlib.closing(Documents(Store(str(run)))) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +80,10 @@ def test_filters_hold_together_and_sort_both_ways(documents: Documents) -> None:
 
 
 def test_texts_are_searched_but_never_harmful_ones(documents: Documents) -> None:
-    assert ids(documents, text="MANY words") == {"huge"}
-    assert ids(documents, text="unspeakable") == set()
-    assert documents.count(Question(text="x")) is None
+    for text, expected in (("MANY words", {"huge"}), ("unspeakable", set()), ("(", set()), ("ΜΑΝΥ", set())):
+        found = Searches(documents).page(Question(text=text))
+        assert {row["id"] for row in found.rows} == ids(documents, text=text) == expected
+        assert (found.found, found.searched, found.finished) == (len(expected), 65, True)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +95,8 @@ def test_texts_are_searched_but_never_harmful_ones(documents: Documents) -> None
         Question((Filter("length", "at least", "1 OR 1=1"),)),
         Question(sort="id; DROP VIEW documents"),
         Question(sort="text"),
+        Question((Filter("id", "matches", "a("),)),
+        Question((Filter("id", "matches", "a" * 2000),)),
     ],
 )
 def test_what_is_no_column_comparison_or_number_is_refused(documents: Documents, question: Question) -> None:
@@ -105,26 +113,29 @@ def test_no_value_becomes_part_of_a_query(documents: Documents, value: str) -> N
 
 def test_harmful_text_comes_only_if_asked_for(documents: Documents) -> None:
     (row,) = documents.page(Question((Filter("id", "is", "harmful"),)))
-    covered = documents.document(row["place"], row["row"], False)
+    covered = document(documents.store, row["place"], row["row"], False)
     assert covered["hidden"]
     assert HARMFUL_TEXT not in json.dumps(covered)
-    assert documents.document(row["place"], row["row"], True)["text"] == HARMFUL_TEXT
+    assert document(documents.store, row["place"], row["row"], True)["text"] == HARMFUL_TEXT
 
 
 def test_a_huge_text_is_cut_and_says_so(documents: Documents) -> None:
     (row,) = documents.page(Question((Filter("id", "is", "huge"),)))
-    found = documents.document(row["place"], row["row"], False)
+    found = document(documents.store, row["place"], row["row"], False)
     assert len(found["text"]) + found["left_out"] == len(HUGE)
 
 
-def test_other_files_are_no_documents(documents: Documents, run: Path) -> None:
+def test_other_files_are_no_documents(documents: Documents, viewer: Viewer, run: Path) -> None:
     other = run / "quarantine/part-00000.parquet"
     assert pq.ParquetFile(other).metadata.num_rows == 0
-    with pytest.raises(InputError, match="no shard of this run"):
-        documents.document(str(other), 0, False)
-    place = documents.page(Question())[0]["place"]
-    with pytest.raises(InputError, match="no row 1000"):
-        documents.document(place, 1000, False)
+    for place, row, message in (
+        (str(other), 0, "no shard of this run"),
+        ("/etc/passwd", 0, "no shard of this run"),
+        (documents.places[0], 1000, "no row 1000"),
+        (documents.places[0], -1, "no row -1"),
+    ):
+        status, body, _ = ask(viewer, f"/{viewer.token}/document?{urlencode({'place': place, 'row': row})}")
+        assert (status, message in json.loads(body)["error"]) == (400, True)
 
 
 def ask(viewer: Viewer, path: str, **headers: str) -> tuple[int, str, dict[str, str]]:

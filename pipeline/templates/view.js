@@ -11,8 +11,8 @@ function made(name, text, kind) {
   return element;
 }
 
-async function answer(name, asked) {
-  const response = await fetch(`${name}?${new URLSearchParams(asked)}`);
+async function answer(name, asked, signal) {
+  const response = await fetch(`${name}?${new URLSearchParams(asked)}`, { signal });
   const value = await response.json();
   if (!response.ok) throw new Error(value.error);
   return value;
@@ -28,51 +28,77 @@ function filters() {
 function addFilter() {
   const row = find("#filter").content.cloneNode(true).firstElementChild;
   find("button", row).addEventListener("click", () => row.remove());
+  const [, comparison] = row.querySelectorAll("select");
+  comparison.addEventListener("change", () => { find("input", row).disabled = ["is empty", "is there"].includes(comparison.value); });
   find("#filters").append(row);
   find("select", row).focus();
 }
 
-const told = (value) => (value === null || value === undefined ? "" : typeof value === "number" && !Number.isInteger(value) ? value.toPrecision(4) : String(value));
+function told(value) {
+  if (value === null || value === undefined) return "";
+  if (typeof value !== "number") return String(value);
+  return Number.isInteger(value) ? value.toLocaleString("en") : value.toPrecision(4);
+}
 
-let latest = 0;
+// A question ends the one before it, here and (by the name of this page) at the server. A search in texts is asked
+// again and again, and goes on each time, until a page is full and nothing found later can come before it.
+const asker = String(Math.random()).slice(2);
+let asking = new AbortController();
 async function list() {
-  const mine = ++latest;
-  const table = find("#list");
-  table.setAttribute("aria-busy", "true");
+  asking.abort();
+  asking = new AbortController();
+  const { signal } = asking;
+  const busy = (is) => { find("#list").setAttribute("aria-busy", String(is)); find("#stop").hidden = !is; };
+  busy(true);
   find("#problem").textContent = "";
   const began = performance.now();
+  const asked = {
+    filters: JSON.stringify(filters()), text: find("#text").value, asker,
+    sort: state.sort, descending: state.descending ? "yes" : "no", page: state.page,
+  };
   try {
-    const found = await answer("documents", {
-      filters: JSON.stringify(filters()), text: find("#text").value,
-      sort: state.sort, descending: state.descending ? "yes" : "no", page: state.page,
-    });
-    if (mine !== latest) return;
-    const spent = ((performance.now() - began) / 1000).toFixed(2);
-    find("tbody", table).replaceChildren(...found.rows.map(row));
-    find("#count").textContent = `${found.count === null ? "" : `${found.count.toLocaleString("en")} documents, `}${spent} s`;
-    find("#place").textContent = `page ${(state.page + 1).toLocaleString("en")}${found.count === null ? "" : ` of ${Math.max(1, Math.ceil(found.count / 50)).toLocaleString("en")}`}`;
-    find("#before").disabled = state.page === 0;
-    find("#after").disabled = found.rows.length < 50 || (found.count !== null && (state.page + 1) * 50 >= found.count);
-    mark();
+    for (let over = false; !over;) {
+      const found = await answer("documents", asked, signal);
+      show(found, (performance.now() - began) / 1000);
+      over = found.finished || (!state.sort && found.rows.length === found.page);
+    }
   } catch (error) {
-    if (mine === latest) find("#problem").textContent = error.message;
+    if (!signal.aborted) find("#problem").textContent = error.message;
   } finally {
-    if (mine === latest) table.setAttribute("aria-busy", "false");
+    if (!signal.aborted) busy(false);
   }
 }
 
+const count = (number) => number.toLocaleString("en");
+
+function show(found, seconds) {
+  const whole = found.searched === found.of;
+  const place = found.of === undefined ? "" : whole ? "" : ` found in ${count(found.searched)} of ${count(found.of)}`;
+  const left = found.finished && !whole ? ", too many to go on" : "";
+  find("#list tbody").replaceChildren(...found.rows.map(row));
+  find("#count").textContent = `${count(found.count)} document${found.count === 1 ? "" : "s"}${place}${left}, ${seconds.toFixed(2)} s`;
+  const pages = found.finished ? ` of ${count(Math.max(1, Math.ceil(found.count / found.page)))}` : "";
+  find("#place").textContent = `page ${count(state.page + 1)}${pages}`;
+  find("#before").disabled = state.page === 0;
+  find("#after").disabled = (state.page + 1) * found.page >= found.count && (found.finished || found.rows.length < found.page);
+  mark();
+}
+
 function row(document_) {
-  const line = made("tr", undefined, document_.outcome === "kept" ? "" : "dropped");
+  const line = made("tr", undefined, document_.outcome === "kept" ? "kept" : "dropped");
   for (const name of shown) {
     const number = typeof document_[name] === "number";
-    const cell = made("td", undefined, number ? "n" : name === "id" ? "id" : "");
+    const cell = made("td", undefined, number ? "n" : name === "id" || name === "outcome" ? name : "");
     cell.dir = "auto";
     if (name === "id") {
       const button = made("button", document_.id, "open");
       button.type = "button";
       button.addEventListener("click", () => open_(document_));
       cell.append(button);
-    } else cell.textContent = told(document_[name]);
+    } else {
+      cell.textContent = told(document_[name]);
+      cell.title = cell.textContent;
+    }
     line.append(cell);
   }
   return line;
@@ -87,10 +113,18 @@ function mark() {
 }
 
 async function open_(document_, uncover = "no") {
-  const found = await answer("document", { place: document_.place, row: document_.row, uncover });
+  let found;
+  try {
+    found = await answer("document", { place: document_.place, row: document_.row, uncover });
+  } catch (error) {
+    find("#one").close();
+    find("#problem").textContent = error.message;
+    return;
+  }
   find("#one-id").textContent = document_.id;
   const scores = made("div", undefined, "scores");
   for (const [name, value] of Object.entries(found.columns)) {
+    if (name === "id") continue;
     const one = made("span", `${name} `);
     one.append(made("b", typeof value === "object" ? JSON.stringify(value) : told(value)));
     scores.append(one);
@@ -117,6 +151,7 @@ async function open_(document_, uncover = "no") {
 function first() { state.page = 0; list(); }
 find("#add").addEventListener("click", addFilter);
 find("#question").addEventListener("submit", (event) => { event.preventDefault(); first(); });
+find("#stop").addEventListener("click", () => { asking.abort(); find("#list").setAttribute("aria-busy", "false"); find("#stop").hidden = true; });
 find("#before").addEventListener("click", () => { state.page -= 1; list(); });
 find("#after").addEventListener("click", () => { state.page += 1; list(); });
 find("#one .close").addEventListener("click", () => find("#one").close());

@@ -1,0 +1,133 @@
+"""A search in the texts of a run, a part at a time: each answer holds what was found until then, and how far that is.
+
+Texts are nearly all of a run's bytes, so no search of millions of them is over within a second. A search goes over the
+shards in their order, some row groups at a time, for a share of a second in each answer; the next answer goes on where
+the last one stopped. A sorted list is that of what was found so far, and final when all documents were searched.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from pipeline.shard_sql import quoted
+from pipeline.view_cursors import Superseded
+from pipeline.view_query import PAGE, Documents
+from pipeline.view_question import Question, condition
+
+SECONDS = 0.6
+"""Spent on the search by one answer."""
+MOST_FOUND = 20_000
+"""Documents that a search lists; then it ends."""
+_PART_BYTES = 64_000_000
+"""Of text that is searched at once."""
+_MOST_AT_ONCE = 2_000
+"""Documents that are found in a part before it is left for the page to be shown."""
+_MOST_SEARCHES = 4
+"""That are remembered; the oldest is forgotten."""
+
+
+class Found(NamedTuple):
+    """The answer to one question."""
+
+    rows: list[dict[str, Any]]
+    """One page."""
+    found: int
+    """Documents found so far."""
+    searched: int
+    """Documents searched so far."""
+    finished: bool
+    """Whether nothing is left to search, or so many were found that the search ended."""
+
+
+class Searches:
+    """The searches of a viewer, each remembered while its pages are turned."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._guard = threading.Lock()
+        self._known: dict[tuple[Any, ...], _Search] = {}
+
+    def page(self, question: Question, asker: str = "") -> Found:
+        """What is known after some more searching, unless the page is full already. Raises InputError."""
+        asked = tuple(self._documents.asked(question))
+        key = (question.filters, question.text, asked)
+        with self._guard:
+            search = self._known.pop(key, None) or _Search(self._documents, question, list(asked))
+            self._known[key] = search
+            while len(self._known) > _MOST_SEARCHES:
+                del self._known[next(iter(self._known))]
+        return search.page(question, asker)
+
+
+class _Search:
+    def __init__(self, documents: Documents, question: Question, asked: list[str]) -> None:
+        self._documents = documents
+        self._asked = asked
+        self._where, self._values = condition(documents.columns, question)
+        self._parts = _parts(documents)
+        self._next: tuple[str, int, int] | None = next(self._parts, None)
+        self._found: list[dict[str, Any]] = []
+        self._searched = 0
+        self._guard = threading.Lock()
+        self._latest = 0
+
+    def page(self, question: Question, asker: str) -> Found:
+        """Search for a while, by one thread at a time; then a page of what was found."""
+        self._latest += 1
+        mine = self._latest
+        end = PAGE * (max(0, question.page) + 1)
+        with self._guard:
+            until = time.monotonic() + SECONDS
+            while self._next and (question.sort or len(self._found) <= end):
+                if mine != self._latest:
+                    raise Superseded("view: the same was asked again")
+                self._go_on(asker)
+                if time.monotonic() >= until:
+                    break
+            rows = _sorted(self._found, question)
+            return Found(rows[end - PAGE : end], len(self._found), self._searched, self._next is None)
+
+    def _go_on(self, asker: str) -> None:
+        """Search one part, or as much of it as holds all that may be found at once."""
+        assert self._next is not None
+        place, begin, end = self._next
+        most = min(_MOST_AT_ONCE, MOST_FOUND - len(self._found))
+        query = f"SELECT {', '.join(map(quoted, self._asked))} FROM {self._documents.part(place, begin, end)}"
+        rows = self._documents.ask(f"{query} {self._where} LIMIT {most}", self._values, asker)
+        self._found += [dict(zip(self._asked, row, strict=True)) for row in rows]
+        reached = self._found[-1]["row"] + 1 if len(rows) == most else end
+        self._searched += reached - begin
+        self._next = (place, reached, end) if reached < end else next(self._parts, None)
+        if len(self._found) == MOST_FOUND:
+            self._next = None
+
+
+def _parts(documents: Documents) -> Iterator[tuple[str, int, int]]:
+    """Shard, first row and the one after the last: row groups of one shard that hold about so much text."""
+    for place in documents.places:
+        with documents.store.filesystem.open(place, "rb") as file:
+            meta = pq.ParquetFile(file).metadata
+        text = next(at for at in range(meta.num_columns) if meta.schema.column(at).path == "text")
+        begin = end = held = 0
+        for group in map(meta.row_group, range(meta.num_row_groups)):
+            size = group.column(text).total_uncompressed_size
+            if held and held + size > _PART_BYTES:
+                yield place, begin, end
+                begin, held = end, 0
+            end, held = end + group.num_rows, held + size
+        if end > begin:
+            yield place, begin, end
+
+
+def _sorted(rows: list[dict[str, Any]], question: Question) -> list[dict[str, Any]]:
+    """Rows, which come in the order of the shards, in that of the question; what has no value comes last."""
+    if not question.sort:
+        return rows
+    has = [row[question.sort] is not None and row[question.sort] == row[question.sort] for row in rows]
+    there = [row for row, one in zip(rows, has, strict=True) if one]
+    there.sort(key=itemgetter(question.sort), reverse=question.descending)
+    return there + [row for row, one in zip(rows, has, strict=True) if not one]

@@ -165,7 +165,8 @@ class Tab:
                 found.append(told["entry"]["text"])
         return found
 
-    def picture(self, path: Path, full: bool = True) -> None:
-        """A screenshot of the whole page, or of what is in the window."""
-        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full)
+    def picture(self, path: Path, full: bool = True, clip: dict[str, float] | None = None) -> None:
+        """A screenshot of the whole page, of what is in the window, or of a rectangle of the page."""
+        part = {} if clip is None else {"clip": clip}
+        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full, **part)
         path.write_bytes(base64.b64decode(shot["data"]))

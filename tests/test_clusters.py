@@ -16,9 +16,18 @@ import stages
 from pipeline.engines import Engine, make_engine
 from pipeline.resources import Job, Needs
 from stages.errors import EngineError
+from tests.cluster_runs import (
+    address_of,
+    chain_config,
+    drivers,
+    end_well,
+    skip_unless_killing,
+    start_engine,
+    start_submitted,
+    until_records,
+)
 from tests.clusters import ROOT, Cluster, bare_environment, command_of, descendants, end, start_raylet, until
 from tests.runs import fingerprint, tamis
-from tests.tiny_corpus import corpus, whole_chain
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 """Ray and Spark warn of their own affairs, which these tests are not about."""
@@ -28,44 +37,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the corpus and the run `local` of one process."""
     folder = tmp_path_factory.mktemp("clusters")
-    config = whole_chain(folder / "local.yaml", corpus(folder), folder / "local")
-    done = tamis("run", config, "--workers", "1")
+    done = tamis("run", chain_config(folder, "local"), "--workers", "1")
     assert done.returncode == 0, done.stderr
     return folder
-
-
-def _config(folder: Path, name: str, split_mb: float = 0.01) -> Path:
-    inputs = [folder / "prose.jsonl", folder / "mixed.jsonl", folder / "bad.jsonl"]
-    return whole_chain(folder / f"{name}.yaml", inputs, folder / name, split_mb)
-
-
-def _submit(cluster: Cluster, config: Path) -> list[str]:
-    """The command that a user gives, from the checkout."""
-    ray, spark = Path(sys.executable).parent / "ray", Path(sys.executable).parent / "spark-submit"
-    if cluster.jobs:
-        job = ["--", sys.executable, "jobs/submit_ray.py", str(config)]
-        return [str(ray), "job", "submit", "--address", cluster.jobs, "--working-dir", str(ROOT), *job]
-    return [
-        str(spark),
-        "--master",
-        cluster.address,
-        "--conf",
-        "spark.executor.memory=700m",
-        "jobs/submit_spark.py",
-        str(config),
-    ]
-
-
-def _start(cluster: Cluster, config: Path) -> "subprocess.Popen[bytes]":
-    environment = bare_environment(SPARK_LOCAL_IP="127.0.0.1", PYSPARK_PYTHON=sys.executable)
-    return subprocess.Popen(
-        _submit(cluster, config), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def _end_well(process: "subprocess.Popen[bytes]") -> None:
-    output, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, output.decode()[-3000:]
 
 
 @pytest.fixture
@@ -104,7 +78,7 @@ def test_every_stage_is_in_the_chain(reference: Path) -> None:
 
 
 def test_other_workers_and_partitions_give_the_same_rows(reference: Path) -> None:
-    done = tamis("run", _config(reference, "cut", split_mb=0.004), "--workers", "2")
+    done = tamis("run", chain_config(reference, "cut", split_mb=0.004), "--workers", "2")
     assert done.returncode == 0, done.stderr
     found, expected = (ds.dataset(reference / name / "data").to_table() for name in ("cut", "local"))
     assert found.equals(expected)
@@ -113,12 +87,12 @@ def test_other_workers_and_partitions_give_the_same_rows(reference: Path) -> Non
 @pytest.mark.parametrize("cluster", ["ray_cluster", "spark_cluster"], indirect=True)
 def test_a_submitted_job_gives_the_same_bytes(cluster: Cluster, reference: Path) -> None:
     name = "ray" if cluster.jobs else "spark"
-    config = _config(reference, name)
-    first = _start(cluster, config)
+    config = chain_config(reference, name)
+    first = start_submitted(cluster, config)
     first.communicate(timeout=600)
     if first.returncode:  # raylets of one machine unpack a job into the same folder, one while the other reads it
         assert cluster.jobs
-        _end_well(_start(cluster, config))
+        end_well(start_submitted(cluster, config))
     assert fingerprint(reference / name) == fingerprint(reference / "local")
     logs = list((reference / name / "logs").glob("*.log"))
     assert len(logs) >= 2
@@ -139,8 +113,8 @@ def test_what_runs_on_a_node_was_sent_there_and_a_model_is_opened_once_per_proce
 @pytest.mark.parametrize("engine", ["ray", "spark"], indirect=True)
 def test_needs_that_no_node_has_are_said_at_once(engine: Engine) -> None:
     where = _by_value("def task_function(task, tick): return task")
-    for needs in (Needs(cpus=64), Needs(gpus=8)):
-        with pytest.raises(EngineError, match=r"a task needs .*64 CPU|a task needs .*8 GPU"):
+    for needs in (Needs(cpus=64), Needs(gpus=8), Needs(memory_gb=9999)):
+        with pytest.raises(EngineError, match=r"a task needs .*(64 CPU|8 GPU|9999 GB)"):
             list(engine.map(where, [1], lambda *tick: None, Job("too much", needs)))
 
 
@@ -170,53 +144,79 @@ def task_function(task, tick):
     until(lambda: time.time() - (tmp_path / "beat").stat().st_mtime > 5, "the end of the other task")
 
 
+@skip_unless_killing()
 def test_a_node_killed_in_the_middle_costs_nothing(ray_cluster: Cluster, reference: Path) -> None:
     node = start_raylet(ray_cluster.address)
-    process = _start(ray_cluster, _config(reference, "ray-killed"))
-    _until_records(reference / "ray-killed")
+    process = start_submitted(ray_cluster, chain_config(reference, "ray-killed"))
+    until_records(reference / "ray-killed")
     end(node)
-    _end_well(process)
+    end_well(process)
     assert fingerprint(reference / "ray-killed") == fingerprint(reference / "local")
 
 
+@skip_unless_killing()
 def test_an_executor_killed_in_the_middle_costs_nothing(spark_cluster: Cluster, reference: Path) -> None:
-    process = _start(spark_cluster, _config(reference, "spark-killed"))
-    _until_records(reference / "spark-killed")
+    process = start_submitted(spark_cluster, chain_config(reference, "spark-killed"))
+    until_records(reference / "spark-killed")
     executors = [pid for node in spark_cluster.nodes[1:] for pid in descendants(node.pid)]
     victims = [pid for pid in executors if "CoarseGrainedExecutorBackend" in command_of(pid)]
     assert len(victims) >= 2
     os.kill(victims[0], signal.SIGKILL)
-    _end_well(process)
+    end_well(process)
     assert fingerprint(reference / "spark-killed") == fingerprint(reference / "local")
 
 
-@pytest.mark.skipif("TAMIS_CLUSTER_KILLS" not in os.environ, reason="set TAMIS_CLUSTER_KILLS: it takes minutes")
+@skip_unless_killing()
 @pytest.mark.parametrize("cluster", ["ray_cluster", "spark_cluster"], indirect=True)
 def test_a_driver_killed_in_the_middle_is_followed_by_the_same_command(cluster: Cluster, reference: Path) -> None:
     name = "ray-driver" if cluster.jobs else "spark-driver"
-    config = _config(reference, name)
-    process = _start(cluster, config)
-    _until_records(reference / name)
-    (driver,) = _drivers(config)
+    config = chain_config(reference, name)
+    process = start_submitted(cluster, config)
+    until_records(reference / name)
+    (driver,) = drivers(config)
     os.kill(driver, signal.SIGKILL)
     process.communicate(timeout=120)
     assert not (reference / name / "manifest.json").exists()
-    _end_well(_start(cluster, config))
+    end_well(start_submitted(cluster, config))
     assert fingerprint(reference / name) == fingerprint(reference / "local")
 
 
-def _until_records(run: Path) -> None:
-    """Until some work is done, and some is not."""
-    until(lambda: any(run.glob("steps/*-language-*/records/*.json")), "the first record")
-    assert not (run / "manifest.json").exists()
+@pytest.mark.parametrize("cluster", ["ray_cluster", "spark_cluster"], indirect=True)
+def test_an_interrupt_ends_the_work_on_the_cluster_and_the_same_command_goes_on(
+    cluster: Cluster, reference: Path
+) -> None:
+    engine, address = address_of(cluster)
+    config = chain_config(reference, f"{engine}-interrupted")
+    process = start_engine(engine, config, **address)
+    until_records(reference / f"{engine}-interrupted")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output.decode()[-3000:]
+    assert b"the same command goes on" in output
+    end_well(start_engine(engine, config, **address))
+    assert fingerprint(reference / f"{engine}-interrupted") == fingerprint(reference / "local")
 
 
-def _drivers(config: Path) -> list[int]:
-    """Python processes whose script is the job of this configuration."""
-    pids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-    words = {pid: command_of(pid).split() for pid in pids}
-    scripts = ("jobs/submit_ray.py", "jobs/submit_spark.py")
-    return [pid for pid, line in words.items() if line[1:2] and line[1] in scripts and line[2:] == [str(config)]]
+@pytest.mark.skipif("TAMIS_CLUSTERS" not in os.environ, reason="set TAMIS_CLUSTERS: it takes minutes")
+@pytest.mark.parametrize(("engine", "address"), [("ray", {}), ("spark", {"SPARK_MASTER": "local-cluster[2,1,1024]"})])
+def test_a_run_on_object_storage(
+    engine: str, address: dict[str, str], reference: Path, s3_url: str, tmp_path: Path
+) -> None:
+    """The bucket holds the same bytes as the disk of the local run: no rename made them real, records did."""
+    import s3fs
+
+    end_well(start_engine(engine, chain_config(reference, f"{engine}-s3", f"{s3_url}/{engine}"), **address))
+    s3fs.S3FileSystem().get(f"{s3_url}/{engine}", str(tmp_path / "run"), recursive=True)
+    assert fingerprint(tmp_path / "run") == fingerprint(reference / "local")
+
+
+@pytest.mark.skipif("TAMIS_CLUSTERS" not in os.environ, reason="set TAMIS_CLUSTERS: it takes minutes")
+def test_needs_that_fill_an_executor_are_met(reference: Path) -> None:
+    """One executor of two cores: stages that take both run one at a time, and all others two."""
+    needs = {"language": {"cpus": 2}, "read": {"memory_gb": 0.1}}
+    config = chain_config(reference, "spark-needs", resources=needs)
+    end_well(start_engine("spark", config, SPARK_MASTER="local-cluster[1,2,1024]"))
+    assert fingerprint(reference / "spark-needs") == fingerprint(reference / "local")
 
 
 @pytest.mark.parametrize("script", ["submit_ray.py", "submit_spark.py"])

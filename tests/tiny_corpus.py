@@ -8,6 +8,8 @@ import yaml
 from tests.runs import documents, write_jsonl
 
 QUICKSTART = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
+_PROXY = {"steps": 48, "delta": 0.5, "batch": 4, "window": 16, "held": 2, "evaluate": 2, "rounds": 1, "sweeps": 2}
+"""A mixture learned in a second: its proxy is about nothing but that it runs."""
 _PROSE = (
     "The harbour was quiet in the early morning, and the {a} sailors carried {b} crates of salted fish to the market.",
     "A committee of {a} engineers examined the bridge for {b} days and found that its northern pillar had moved.",
@@ -27,14 +29,16 @@ def corpus(folder: Path) -> list[Path]:
     return [*paths, folder / "bad.jsonl"]
 
 
-def whole_chain(path: Path, inputs: list[Path], output: Path, split_mb: float = 0.01) -> Path:
-    """The configuration of the quickstart, whatever its stages are, on these files."""
+def whole_chain(path: Path, inputs: list[Path], output: Path | str, split_mb: float = 0.01, **more: Any) -> Path:
+    """The configuration of the quickstart, whatever its stages are, on these files; `more` are further sections."""
     raw: dict[str, Any] = yaml.safe_load(QUICKSTART.read_text(encoding="utf-8"))
     raw["input"] |= {"paths": [str(entry) for entry in inputs], "split_mb": split_mb, "max_bad_fraction": 0.5}
-    raw |= {"output": str(output), "shards": {"text_mb": 0.02, "row_group_mb": 0.01}}
+    raw |= {"output": str(output), "shards": {"text_mb": 0.02, "row_group_mb": 0.01}, **more}
     for entry in raw["stages"]:
         if "select" in entry:
             entry["select"]["tokens"] = 6000
+        if "mixture" in entry:
+            entry["mixture"] |= _PROXY
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
     return path
 

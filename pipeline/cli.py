@@ -188,12 +188,16 @@ def inspect(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare every shard of a run with its recorded hash")
     ] = False,
+    document: Annotated[str, typer.Option(metavar="ID", help="Where one document of a run went, and why")] = "",
     json_: AsJson = False,
 ) -> None:
-    """Show what a run, a step or a shard holds: schema, counts, statistics, a few rows."""
-    from pipeline.inspect import inspect_path
+    """Show what a run, a step or a shard holds: schema, counts, statistics, a few rows; or one document's way."""
+    from pipeline.inspect import inspect_document, inspect_path
 
-    inspect_path(OUT, path, rows=rows, with_text=text, verify=verify, as_json=json_)
+    if document:
+        inspect_document(OUT, path, document, with_text=text, as_json=json_)
+    else:
+        inspect_path(OUT, path, rows=rows, with_text=text, verify=verify, as_json=json_)
 
 
 @app.command()

@@ -6,6 +6,7 @@ import fsspec
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from pipeline.inspect_document import document_facts, show_document
 from pipeline.inspect_facts import show_facts
 from pipeline.manifest import NAME, read_manifest
 from pipeline.records import FileRecord, is_intact
@@ -36,6 +37,15 @@ def inspect_path(console: Console, path: str, *, rows: int, with_text: bool, ver
         console.print(table("steps", ("step", "finished tasks"), rows_of))
     else:
         _show_shards(console, facts)
+
+
+def inspect_document(console: Console, path: str, id_: str, *, with_text: bool, as_json: bool) -> None:
+    """Show where one document of a run went. Raises InputError if the run is not finished, or has no such document."""
+    found = document_facts(path, id_, with_text)
+    if as_json:
+        print_json(console, found)
+    else:
+        show_document(console, found)
 
 
 def _facts(store: Store, path: str, rows: int, with_text: bool) -> dict[str, Any]:

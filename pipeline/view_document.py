@@ -13,6 +13,8 @@ from stages.errors import InputError
 MOST_CHARACTERS = 100_000
 """Of a text that is shown; the rest is left out, with a word."""
 
+_SHORT_LIST = 8
+
 
 def document(store: Store, place: str, row: int, uncovered: bool) -> dict[str, Any]:
     """All that is known of one document of a shard. Text that was taken for harmful is left out unless `uncovered`.
@@ -36,7 +38,7 @@ def document(store: Store, place: str, row: int, uncovered: bool) -> dict[str, A
 
 
 def row_of(parquet: pq.ParquetFile, row: int) -> dict[str, Any]:
-    """One row, read with its row group alone; lists are told by their length. Raises InputError if there is none."""
+    """One row, read with its row group alone; long lists are told by their length. Raises InputError if there is none."""
     begin = 0
     for group in range(parquet.num_row_groups):
         rows = parquet.metadata.row_group(group).num_rows
@@ -50,5 +52,5 @@ def row_of(parquet: pq.ParquetFile, row: int) -> dict[str, Any]:
 def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
     if pa.types.is_list(kind) and not pa.types.is_struct(kind.value_type):
         length = pc.list_value_length(column)[0].as_py()
-        return None if length is None else f"{length} values"
+        return f"{length} values" if length is not None and length > _SHORT_LIST else column[0].as_py()
     return column[0].as_py()

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.compare import compare_runs
 from pipeline.inspect import shard_facts
+from pipeline.inspect_document import document_facts
 from pipeline.records import FileRecord
 from pipeline.repeated import quarantine_repeated
 from pipeline.storage import Store
@@ -51,6 +52,8 @@ def all_looks_agree(url: str, plain: Path) -> None:
     kept, facts = expected_of(plain)
     assert what_if(url, ["lengths.least=100"])["kept"] == kept
     assert [{**shard_facts(f"{url}/{name}", 100, False), "path": ""} for name in _PLACES] == facts
+    way = document_facts(url, "plain-00", False)
+    assert (way["by"], way["reason"], way["read"]["line"]) == ("lengths", "short", 1)
     with contextlib.closing(Documents(Store(url))) as documents:
         (row,) = Searches(documents).page(Question(text="many words")).rows
         assert (row["id"], row["place"] in documents.places) == ("huge", True)

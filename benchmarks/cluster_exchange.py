@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from cluster_processes import run_measured
+from cluster_processes import Usage, run_measured
 from peers import BenchmarkError, machine
 
 from pipeline.pieces import Piece, read_pieces, write_pieces
@@ -82,7 +82,11 @@ def _measured(given: argparse.Namespace, way: str) -> dict[str, Any]:
     answer = sorted(json.loads((given.work / f"{way}.json").read_text()))
     if answer != sorted(json.loads((given.work / f"{given.ways[0]}.json").read_text())):
         raise BenchmarkError(f"{way} answers otherwise than {given.ways[0]}")
-    return {"way": way, "rows": given.rows, "seconds": usage.seconds, "cpu_s": usage.cpu_s, "peak_mb": usage.peak_mb}
+    return {"way": way, "rows": given.rows, "seconds": usage.seconds, **_sums(usage)}
+
+
+def _sums(usage: Usage) -> dict[str, float]:
+    return {"cpu_s": usage.cpu_s, "peak_mb": usage.peak_mb, "written_mb": usage.written_mb}
 
 
 def solved(table: pa.Table) -> pa.Table:

@@ -5,12 +5,13 @@
 Overhead: the same chain on the same documents. A run of a few documents is the start-up; the rest of a run's seconds is
 the steady state, whose documents/s are compared with those of local. Memory is the sum over all processes, shared pages
 counted once. Scaling: one shard's documents as 1, 10 and 100 shards; work per document, memory of the driver and bytes
-of the exchange should stay as they are.
+written (run directory, exchange, and what an engine spills) should stay as they are.
 """
 
 import argparse
 import json
 import random
+import shutil
 import statistics
 import sys
 from pathlib import Path
@@ -21,7 +22,13 @@ from corpus import data_directory, make_corpus
 from peers import BenchmarkError, machine
 
 ENGINES = ("local", "ray", "spark")
-_CHAIN = "  - language: {min_score: 0}\n  - embed: {}\n  - order: {by: [source], bucket: 2000}\n"
+CHAINS = {
+    "language": "  - language: {min_score: 0}\n",
+    "all": "  - dedup: {}\n  - language: {min_score: 0}\n  - perplexity: {}\n  - rating: {}\n  - tokens: {}\n"
+    "  - embed: {}\n  - order: {by: [source], bucket: 2000, tokens_from: tokens}\n  - pack: {by: [source]}\n",
+    "order": "  - language: {min_score: 0}\n  - embed: {}\n  - order: {by: [source], bucket: 2000}\n",
+}
+"""The overhead is measured of the first two, the scaling of the last."""
 _ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).resolve().parents[1]), "SPARK_LOCAL_IP": "127.0.0.1"}
 
 
@@ -32,21 +39,20 @@ def main() -> None:
     parser.add_argument("--shard-documents", type=int, default=100, help="of the scaling's shards")
     parser.add_argument("--shards", type=int, nargs="*", default=[1, 10, 100])
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
-    parser.add_argument("--chain", default="", help="stages as YAML lines; default: language, embed, order")
+    parser.add_argument("--chains", nargs="*", default=["language", "all"], choices=CHAINS, help="of the overhead")
     parser.add_argument("--work", type=Path, default=Path("/tmp/tamis-cluster-overhead"))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {"machine": machine()}
-    if given.megabytes:
-        found["overhead"] = _overhead(given)
+    found["overhead"] = [row for chain in given.chains for row in _overhead(given, chain)]
     found["scaling"] = [_scaled(given, engine, shards) for shards in given.shards for engine in given.engines]
     _show(found)
     if given.json:
         given.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
-def _overhead(given: argparse.Namespace) -> list[dict[str, Any]]:
+def _overhead(given: argparse.Namespace, chain: str) -> list[dict[str, Any]]:
     large, small = given.work / "large.jsonl", given.work / "small.jsonl"
     make_corpus(data_directory(), large, given.megabytes)
     lines = large.read_bytes().splitlines(keepends=True)
@@ -54,9 +60,12 @@ def _overhead(given: argparse.Namespace) -> list[dict[str, Any]]:
     runs: dict[str, list[tuple[Usage, Usage]]] = {engine: [] for engine in given.engines}
     for number in range(given.rounds):
         for engine in given.engines:
-            start = _measured(given, engine, small, f"{engine}-start-{number}", 4.0)
-            runs[engine].append((start, _measured(given, engine, large, f"{engine}-{number}", 4.0)))
-    rows = [_summed(engine, pairs, len(lines)) for engine, pairs in runs.items()]
+            pair = [
+                _measured(given, engine, source, f"{chain}-{source.stem}-{engine}-{number}", CHAINS[chain], 1.0)
+                for source in (small, large)
+            ]
+            runs[engine].append((pair[0], pair[1]))
+    rows = [{"chain": chain, **_summed(engine, pairs, len(lines))} for engine, pairs in runs.items()]
     local = next((row["steady_documents_s"] for row in rows if row["engine"] == "local"), None)
     return [{**row, "to_local": row["steady_documents_s"] / local if local else None} for row in rows]
 
@@ -70,6 +79,8 @@ def _summed(engine: str, pairs: list[tuple[Usage, Usage]], documents: int) -> di
         "whole_s": median(whole.seconds for _, whole in pairs),
         "steady_documents_s": median((documents - 20) / (whole.seconds - start.seconds) for start, whole in pairs),
         "cpu_s": median(whole.cpu_s for _, whole in pairs),
+        "steady_cpu_ms_per_document": 1000
+        * median((whole.cpu_s - start.cpu_s) / (documents - 20) for start, whole in pairs),
         "peak_mb": median(whole.peak_mb for _, whole in pairs),
     }
 
@@ -86,9 +97,8 @@ def _scaled(given: argparse.Namespace, engine: str, shards: int) -> dict[str, An
         )
         (folder / f"{shard:05d}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     name = f"{engine}-shards-{shards}"
-    usage = _measured(given, engine, folder, name, 1000.0)
+    usage = _measured(given, engine, folder, name, CHAINS["order"], 1000.0)
     documents = shards * given.shard_documents
-    exchanged = sum(path.stat().st_size for path in (given.work / name / "steps").glob("*-order-*/*.parquet"))
     return {
         "engine": engine,
         "shards": shards,
@@ -96,15 +106,16 @@ def _scaled(given: argparse.Namespace, engine: str, shards: int) -> dict[str, An
         "cpu_ms_per_document": 1000 * usage.cpu_s / documents,
         "seconds": usage.seconds,
         "driver_mb": usage.driver_mb,
-        "exchanged_bytes_per_document": exchanged / documents,
+        "written_kb_per_document": 1000 * usage.written_mb / documents,
     }
 
 
-def _measured(given: argparse.Namespace, engine: str, source: Path, name: str, split_mb: float) -> Usage:
+def _measured(given: argparse.Namespace, engine: str, source: Path, name: str, chain: str, split_mb: float) -> Usage:
+    shutil.rmtree(given.work / name, ignore_errors=True)
     config = given.work / f"{name}.yaml"
     config.write_text(
         f"input: {{paths: ['{source}'], split_mb: {split_mb}}}\noutput: {given.work / name}\nstages:\n"
-        f"{given.chain or _CHAIN}shards: {{text_mb: 64}}\n"
+        f"{chain}shards: {{text_mb: 64}}\n"
     )
     command = [sys.executable, "-m", "pipeline.cli", "run", str(config), "--engine", engine, "--workers", "2"]
     return run_measured(command, _ENVIRONMENT)

@@ -38,6 +38,8 @@ class Usage:
     """The highest sum over all processes of their proportional set sizes: shared pages count once."""
     driver_mb: float = 0.0
     """The highest of the run's own process (VmHWM)."""
+    written_mb: float = 0.0
+    """Given to storage by all processes (write_bytes), as far as they were still there at the last look."""
 
 
 def run_measured(command: Sequence[str], environment: Mapping[str, str]) -> Usage:
@@ -59,12 +61,15 @@ def run_measured(command: Sequence[str], environment: Mapping[str, str]) -> Usag
 
 def _watch(pid: int, usage: Usage, over: threading.Event) -> None:
     seconds: dict[int, float] = {}
+    written: dict[int, int] = {}
     while not over.wait(0.2):
         pids = [pid, *descendants(pid)]
         usage.peak_mb = max(usage.peak_mb, sum(_kilobytes(each, "smaps_rollup", "Pss:") for each in pids) / 1000)
         usage.driver_mb = max(usage.driver_mb, _kilobytes(pid, "status", "VmHWM:") / 1000)
         seconds |= {each: spent for each in pids if (spent := _cpu(each))}
         usage.cpu_s = sum(seconds.values())
+        written |= {each: count for each in pids if (count := _written(each))}
+        usage.written_mb = sum(written.values()) / 1e6
 
 
 def _kilobytes(pid: int, file: str, key: str) -> int:
@@ -72,6 +77,12 @@ def _kilobytes(pid: int, file: str, key: str) -> int:
         for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
             if line.startswith(key):
                 return int(line.split()[1])
+    return 0
+
+
+def _written(pid: int) -> int:
+    with contextlib.suppress(psutil.Error):
+        return int(psutil.Process(pid).io_counters().write_bytes)
     return 0
 
 

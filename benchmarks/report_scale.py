@@ -61,7 +61,7 @@ def report(folder: Path, count: int) -> dict[str, Any]:
     outcomes = [_outcome(seed) for seed in range(min(count, DIFFERENT))]
     for number in range(count):
         record = outcomes[number % len(outcomes)] | {"shard": f"steps/00-read/shard-{number:07d}-00000.parquet"}
-        (folder / f"records/outcome-{number:07d}.json").write_bytes(orjson.dumps(record))
+        (folder / f"records/outcome-shard-{number:07d}-00000.json").write_bytes(orjson.dumps(record))
     command = [sys.executable, __file__, "--one-report", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     size = sum(path.stat().st_size for path in (folder / "records").iterdir())
@@ -81,6 +81,7 @@ def one_report(folder: Path) -> dict[str, Any]:
     from pipeline.report import write_report
     from pipeline.shards import write_table
     from pipeline.storage import Store
+    from pipeline.totals import Folding
     from pipeline.verdicts import Shard
     from pipeline.writing import PartRecord, plan_parts
 
@@ -91,17 +92,25 @@ def one_report(folder: Path) -> dict[str, Any]:
     plan = Plan(config, (), Step(0, "read", "0" * 12), steps, Step(len(steps) + 1, "write", "0" * 12))
     write_table(store, "quarantine/part-00000.parquet", SCHEMA.empty_table())
     began, cpu = time.perf_counter(), time.process_time()
-    read = (read_record(store, f"records/{name}", Outcome) for name in store.names("records"))
-    outcomes = [outcome for outcome in read if outcome is not None]
+    names = store.names("records")
+    folding = Folding(store, ".", [f"steps/00-read/{name[8:-5]}.parquet" for name in names])
+    for place in folding.left:
+        outcome = read_record(store, f"records/{names[place]}", Outcome)
+        assert outcome is not None
+        folding.take(place, outcome)
+    totals = folding.totals()
     loaded = time.perf_counter() - began
-    shards = [FileRecord(outcome.shard, ROWS_OF_A_SHARD, 60_000_000, 20_000_000, "0" * 32) for outcome in outcomes]
-    groups = plan_parts([Shard(shard) for shard in shards], [o.kept_bytes for o in outcomes], 256_000_000)
+    shards = [
+        FileRecord(f"steps/00-read/{name[8:-5]}.parquet", ROWS_OF_A_SHARD, 60_000_000, 20_000_000, "0" * 32)
+        for name in names
+    ]
+    groups = plan_parts([Shard(shard) for shard in shards], [row.kept_bytes for row in totals.rows], 256_000_000)
     file = FileRecord("data/part.parquet", ROWS_OF_A_SHARD, 200_000_000, 60_000_000, "0" * 32)
     parts = [PartRecord(file, file, 1.0) for _ in groups]
-    total, kept = len(outcomes) * ROWS_OF_A_SHARD, sum(outcome.kept for outcome in outcomes)
+    total, kept = len(names) * ROWS_OF_A_SHARD, totals.facts.kept
     splits = [SplitRecord("x", ROWS_OF_A_SHARD, {}, False, (shard,), "", 1.0) for shard in shards]
     ledger = Ledger(total, kept, {"language": {"low_score": total - kept}}, {})
-    write_report(store, Finished(plan, "local", ledger, splits, outcomes, parts, {"total": 1.0}))
+    write_report(store, Finished(plan, "local", ledger, splits, totals, parts, {"total": 1.0}))
     return {
         "seconds_records": round(loaded, 2),
         "seconds_all": round(time.perf_counter() - began, 2),
@@ -116,8 +125,9 @@ def _outcome(seed: int) -> dict[str, Any]:
     """The record of one shard: aggregates of made-up columns, made as a run makes them."""
     import dataclasses
 
-    from pipeline.aggregates import aggregate
-    from pipeline.outcomes import Outcome
+    from pipeline.aggregates import aggregate, paired
+    from pipeline.facts import Facts
+    from pipeline.outcomes import FORMAT, Outcome
     from pipeline.perplexity_facts import perplexity_facts
     from pipeline.rating_facts import rating_facts
     from pipeline.verdicts import StageCounts
@@ -130,12 +140,16 @@ def _outcome(seed: int) -> dict[str, Any]:
     sources = [f"source-{number % 40}" for number in range(len(alive))]
     ids = [str(number) for number in range(len(alive))]
     ratings = rating_facts(columns, sources, ids, alive, lambda rows: [(str(row), "text " * 40) for row in rows])
-    by_source = {name: {"read": 500, "kept": 400, "kept_bytes": 1_000_000} for name in sorted(set(sources))}
-    outcome = Outcome(
-        "", 0, (counts,), kept, 60_000_000, by_source, aggregate(columns, alive), (), 1.0, ratings,
-        tuple(perplexity_facts(columns, [Perplexity()], alive)),
-    )  # fmt: skip
-    return dataclasses.asdict(outcome)
+    facts = Facts(
+        kept=kept,
+        kept_bytes=60_000_000,
+        stages=[counts],
+        by_source={name: [500, 400, 1_000_000] for name in sorted(set(sources))},
+        columns={name: paired(found) for name, found in aggregate(columns, alive).items()},
+        scores=perplexity_facts(columns, [Perplexity()], alive),
+        rating=ratings,
+    )
+    return dataclasses.asdict(Outcome("", facts, (), 1.0, FORMAT))
 
 
 def _columns(rows: int, seed: int) -> pa.Table:

@@ -5,13 +5,16 @@ different keys per power of ten and an error below 5%.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import add
 
 import numpy as np
 import pyarrow as pa
 
 Counts = dict[str, int]
+Rows = dict[str, list[int]]
+"""Value -> several counts of it: what records hold, each value named once."""
 MOST_VALUES = 1000
 OTHER = "(other values)"
 
@@ -22,6 +25,49 @@ class Aggregate:
 
     all: Counts = field(default_factory=dict)
     kept: Counts = field(default_factory=dict)
+
+
+def paired(found: Aggregate) -> Rows:
+    """Both counts of each value, as records hold them; 0 where a value was not counted.
+
+    >>> paired(Aggregate({"de": 1, "en": 3}, {"en": 2}))
+    {'de': [1, 0], 'en': [3, 2]}
+    """
+    values = sorted(found.all.keys() | found.kept.keys())
+    return {value: [found.all.get(value, 0), found.kept.get(value, 0)] for value in values}
+
+
+def apart(rows: Mapping[str, list[int]]) -> Aggregate:
+    """The inverse of `paired`, in order of the values."""
+    ordered = sorted(rows.items())
+    counted = [{value: counts[kind] for value, counts in ordered if counts[kind]} for kind in (0, 1)]
+    return Aggregate(*counted)
+
+
+def add_rows(total: Rows, part: Rows) -> None:
+    """Add the counts of a part to a total.
+
+    >>> total = {"en": [2, 1]}
+    >>> add_rows(total, {"de": [4, 0], "en": [1, 1]})
+    >>> total
+    {'en': [3, 2], 'de': [4, 0]}
+    """
+    for value, counts in part.items():
+        known = total.get(value)
+        total[value] = counts if known is None else list(map(add, known, counts))
+
+
+def bounded(rows: Rows, most: int = MOST_VALUES, size: Callable[[list[int]], int] = lambda counts: counts[0]) -> Rows:
+    """The `most` largest rows, ties by value, and the rest as one, so that a value per document does no harm.
+
+    >>> bounded({"a": [1], "b": [5], "c": [2]}, most=1)
+    {'b': [5], '(other values)': [3]}
+    """
+    if len(rows) - (OTHER in rows) <= most:
+        return rows
+    ordered = sorted(rows, key=lambda value: (value == OTHER, -size(rows[value]), value))
+    rest = [sum(kind) for kind in zip(*(rows[value] for value in ordered[most:]), strict=True)]
+    return {value: rows[value] for value in ordered[:most]} | {OTHER: rest}
 
 
 def aggregate(table: pa.Table, alive: np.ndarray) -> dict[str, Aggregate]:
@@ -49,15 +95,15 @@ def merge(parts: Iterable[Counts]) -> Counts:
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
-    """Numbers rounded to two significant digits.
+    """Numbers rounded to two significant digits; zero has no sign.
 
-    >>> rounded(np.array([0.0, 0.1234, -1250.0])).tolist()
+    >>> rounded(np.array([-0.0, 0.1234, -1250.0])).tolist()
     [0.0, 0.12, -1200.0]
     """
     magnitude = np.zeros_like(values)
     np.log10(np.abs(values), out=magnitude, where=values != 0)
     scale = 10.0 ** (np.floor(magnitude) - 1)
-    return np.asarray(np.round(values / scale) * scale)
+    return np.asarray(np.round(values / scale) * scale + 0.0)
 
 
 def _keys(column: pa.ChunkedArray, kind: pa.DataType) -> list[str | None] | None:

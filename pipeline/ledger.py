@@ -1,10 +1,10 @@
 """The ledger: read = kept + dropped (by stage and reason) + quarantined (by reason). It must close."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.aggregates import merge
-from pipeline.outcomes import Outcome
+from pipeline.facts import Facts
 from pipeline.reading import SplitRecord
 from pipeline.verdicts import StageCounts
 from pipeline.writing import PartRecord
@@ -46,17 +46,15 @@ class Ledger:
         )
 
 
-def ledger_of(splits: Iterable[SplitRecord], outcomes: Iterable[Outcome]) -> Ledger:
+def ledger_of(splits: Iterable[SplitRecord], facts: Facts) -> Ledger:
     """The ledger of finished work. Raises EngineError if it does not close, which would be a fault of Tamis."""
-    splits, outcomes = list(splits), list(outcomes)
-    funnel = funnel_of(outcomes)
-    repeated = sum(outcome.repeated for outcome in outcomes)
+    splits, funnel = list(splits), funnel_of(facts)
     quarantined = [*(split.quarantined for split in splits), *(counts.quarantined for counts in funnel)]
     ledger = Ledger(
         read=sum(split.read for split in splits),
-        kept=sum(outcome.kept for outcome in outcomes),
+        kept=facts.kept,
         dropped=_by_stage(funnel),
-        quarantined=merge([*quarantined, {REPEATED: repeated} if repeated else {}]),
+        quarantined=merge([*quarantined, {REPEATED: facts.repeated} if facts.repeated else {}]),
     )
     for counts in funnel:
         _check(counts.entered == counts.kept + sum(counts.dropped.values()) + sum(counts.quarantined.values()), counts)
@@ -64,10 +62,12 @@ def ledger_of(splits: Iterable[SplitRecord], outcomes: Iterable[Outcome]) -> Led
     return ledger
 
 
-def funnel_of(outcomes: Iterable[Outcome]) -> list[StageCounts]:
-    """The counts of each stage over all shards, in order of the stages."""
-    chains = [outcome.stages for outcome in outcomes]
-    return [_sum(same) for same in zip(*chains, strict=True)]
+def funnel_of(facts: Facts) -> list[StageCounts]:
+    """The counts of each stage over all shards, in order of the stages, reasons in order of their names."""
+    return [
+        replace(counts, dropped=merge([counts.dropped]), quarantined=merge([counts.quarantined]))
+        for counts in facts.stages
+    ]
 
 
 def check_budget(bad: Mapping[str, int], read: int, max_fraction: float) -> None:
@@ -111,17 +111,6 @@ def check_written(ledger: Ledger, parts: Iterable[PartRecord]) -> None:
     parts = list(parts)
     written = sum(part.data.rows for part in parts), sum(part.dropped.rows for part in parts)
     _check(written == (ledger.kept, ledger.dropped_total), f"{ledger}, but written: kept and dropped {written}")
-
-
-def _sum(same: Iterable[StageCounts]) -> StageCounts:
-    same = list(same)
-    return StageCounts(
-        stage=same[0].stage,
-        entered=sum(counts.entered for counts in same),
-        kept=sum(counts.kept for counts in same),
-        dropped=merge(counts.dropped for counts in same),
-        quarantined=merge(counts.quarantined for counts in same),
-    )
 
 
 def _check(closes: bool, what: object) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
-from pipeline.aggregates import Counts, merge
+from pipeline.aggregates import Counts
 from pipeline.config import as_plain
 from pipeline.contexts import Contexts
 from pipeline.credentials import without_credentials
@@ -17,10 +17,10 @@ from pipeline.finishing import contexts_facts
 from pipeline.ledger import Ledger, funnel_of
 from pipeline.lock import LEASE
 from pipeline.mixing_run import Mixed
-from pipeline.outcomes import Outcome
 from pipeline.plan import Plan
 from pipeline.reading import SplitRecord
 from pipeline.storage import Store
+from pipeline.totals import Totals
 from pipeline.verdicts import StageCounts
 from pipeline.writing import PartRecord
 from stages.contract import STATUS_SUFFIX, Summary
@@ -42,7 +42,7 @@ class Finished:
     engine: str
     ledger: Ledger
     splits: list[SplitRecord]
-    outcomes: list[Outcome]
+    totals: Totals
     parts: list[PartRecord]
     seconds: Mapping[str, float]
     """Wall-clock seconds by step, of this call alone (a resumed step shows what was left of it)."""
@@ -56,13 +56,13 @@ class Finished:
     @property
     def funnel(self) -> list[StageCounts]:
         """The counts of each stage over all shards."""
-        return funnel_of(self.outcomes)
+        return funnel_of(self.totals.facts)
 
     @property
     def statuses(self) -> dict[str, Counts]:
         """What stages did with their documents, kept or not: documents by value of each status column."""
         names = [name for name in self.plan.schema.names if name.endswith(STATUS_SUFFIX)]
-        return {name: merge(o.columns[name].all for o in self.outcomes if name in o.columns) for name in names}
+        return {name: self.totals.facts.column(name).all for name in names}
 
 
 def check_output(store: Store, plan: Plan) -> None:

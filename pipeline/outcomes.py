@@ -1,22 +1,28 @@
 """The batch stages of a run on one shard, and the record of what came out."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.aggregates import MOST_VALUES, OTHER, Aggregate, aggregate, merge
-from pipeline.perplexity_facts import ScoreFacts, perplexity_facts
+from pipeline.aggregates import Rows, aggregate, bounded, paired
+from pipeline.facts import Facts
+from pipeline.perplexity_facts import perplexity_facts
 from pipeline.plan import Step
-from pipeline.rating_facts import EXAMPLE_CHARACTERS, RatingFacts, rating_facts
-from pipeline.records import read_record
+from pipeline.rating_facts import EXAMPLE_CHARACTERS, rating_facts
+from pipeline.records import read_record, write_record
 from pipeline.shards import masked_rows, read_table
 from pipeline.sidecars import Tick
 from pipeline.storage import Store
-from pipeline.verdicts import Shard, StageCounts, judge
+from pipeline.verdicts import Shard, Verdict, judge
+
+Format = Literal[2]
+FORMAT: Format = 2
+"""Of the record. One of another format is as if it were not there: the shard is judged again, from its sidecars."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +48,11 @@ class Outcome:
     """What the stages did with one shard."""
 
     shard: str
-    repeated: int
-    """Rows whose id was seen before: quarantined."""
-    stages: tuple[StageCounts, ...]
-    kept: int
-    kept_bytes: int
-    """UTF-8 bytes of text of the kept documents."""
-    by_source: dict[str, dict[str, int]]
-    """Source -> documents read, documents kept, bytes of text kept."""
-    columns: dict[str, Aggregate]
+    facts: Facts
     quarantines: tuple[str, ...]
+    """Files with rows on which a stage failed."""
     seconds: float
-    rating: RatingFacts | None = None
-    """None if no stage rated the documents."""
-    scores: tuple[ScoreFacts, ...] = ()
-    """Of the stages `perplexity`."""
-    tokens: tuple[int, int] | None = None
-    """Of all documents that were counted, and of those kept; None if no stage counted them."""
-    stage_seconds: dict[str, float] = field(default_factory=dict)
-    """Stage -> what it took to annotate the rows, opening models included."""
+    format: Format
 
 
 def finished_outcome(task: ShardTask) -> Outcome | None:
@@ -75,25 +67,29 @@ def process_shard(task: ShardTask, tick: Tick) -> Outcome:
     facts = read_table(task.store, task.shard.file.name, ["id", "source", "text_bytes"])
     sources = facts.column("source").to_pylist()
     text_bytes = facts.column("text_bytes").to_numpy()
-    outcome = Outcome(
-        shard=task.shard.file.name,
+    found = Facts(
         repeated=len(task.shard.repeated),
-        stages=tuple(verdict.counts),
         kept=int(verdict.alive.sum()),
         kept_bytes=int(text_bytes[verdict.alive].sum()),
+        stages=verdict.counts,
         by_source=_by_source(sources, text_bytes, verdict.alive),
-        columns=aggregate(verdict.columns.drop_columns(["row"]), verdict.alive),
-        quarantines=tuple(verdict.quarantines),
-        seconds=round(time.monotonic() - began, 3),
+        columns=_columns(verdict),
+        scores=perplexity_facts(verdict.columns, [step.stage for step in task.steps], verdict.alive),
         rating=rating_facts(
             verdict.columns, sources, facts.column("id").to_pylist(), verdict.alive, partial(_beginnings, task)
         ),
-        scores=tuple(perplexity_facts(verdict.columns, [step.stage for step in task.steps], verdict.alive)),
         tokens=_tokens(verdict.columns, verdict.alive),
-        stage_seconds=verdict.seconds,
+        milliseconds={stage: round(1000 * seconds) for stage, seconds in verdict.seconds.items()},
     )
-    task.store.write_json(task.record_name, outcome)
+    seconds = round(time.monotonic() - began, 3)
+    outcome = Outcome(task.shard.file.name, found, tuple(verdict.quarantines), seconds, FORMAT)
+    write_record(task.store, task.record_name, outcome)
     return outcome
+
+
+def _columns(verdict: Verdict) -> dict[str, Rows]:
+    found = aggregate(verdict.columns.drop_columns(["row"]), verdict.alive)
+    return {name: paired(column) for name, column in found.items()}
 
 
 def _beginnings(task: ShardTask, rows: np.ndarray) -> list[tuple[str, str]]:
@@ -107,27 +103,18 @@ def _beginnings(task: ShardTask, rows: np.ndarray) -> list[tuple[str, str]]:
     return found
 
 
-def _tokens(columns: pa.Table, alive: np.ndarray) -> tuple[int, int] | None:
+def _tokens(columns: pa.Table, alive: np.ndarray) -> list[int] | None:
     if "tokens" not in columns.column_names:
         return None
     counts = np.asarray(pc.fill_null(columns.column("tokens"), 0)).astype(np.int64)
-    return int(counts.sum()), int(counts[alive].sum())
+    return [int(counts.sum()), int(counts[alive].sum())]
 
 
-def _by_source(sources: list[str], text_bytes: np.ndarray, alive: np.ndarray) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+def _by_source(sources: list[str], text_bytes: np.ndarray, alive: np.ndarray) -> Rows:
+    found: Rows = {}
     for source, size, kept in zip(sources, text_bytes.tolist(), alive.tolist(), strict=True):
-        row = found.setdefault(source, {"read": 0, "kept": 0, "kept_bytes": 0})
-        row["read"] += 1
-        row["kept"] += kept
-        row["kept_bytes"] += size * kept
-    return bounded_sources(found)
-
-
-def bounded_sources(found: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-    """The largest sources and the rest as one, so that a field with a value per document does no harm."""
-    if len(found) <= MOST_VALUES:
-        return found
-    ordered = sorted(found, key=lambda source: (-found[source]["read"], source))
-    rest = merge(found[source] for source in ordered[MOST_VALUES:])
-    return {source: found[source] for source in ordered[:MOST_VALUES]} | {OTHER: rest}
+        row = found.setdefault(source, [0, 0, 0])
+        row[0] += 1
+        row[1] += kept
+        row[2] += size * kept
+    return bounded(found)

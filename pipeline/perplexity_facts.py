@@ -3,14 +3,13 @@
 Scores are counted in bins of fixed width, so counts of any number of shards merge exactly, in any order.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.aggregates import Counts, merge
+from pipeline.aggregates import Aggregate, Counts, Rows, add_rows, paired
 from stages.contract import Stage
 from stages.errors import TamisError
 from stages.perplexity import CALIBRATED, Perplexity
@@ -24,14 +23,8 @@ _MOST = 400
 """Scores beyond this many bins from zero are counted in the last one."""
 
 
-@dataclass
-class ScoreFacts:
-    """One deciding column: documents by bin, by language of the model, before and after the drops of the run."""
-
-    column: str
-    all: dict[str, Counts] = field(default_factory=dict)
-    """Language -> number of the bin -> documents."""
-    kept: dict[str, Counts] = field(default_factory=dict)
+Scores = dict[str, dict[str, Rows]]
+"""Deciding column -> language of the model -> number of the bin -> documents before and after the drops of the run."""
 
 
 def step_of(column: str) -> float:
@@ -39,20 +32,21 @@ def step_of(column: str) -> float:
     return RATIO_STEP if column == "harmful_ratio" else LOG_STEP
 
 
-def perplexity_facts(columns: pa.Table, stages: Sequence[Stage | None], alive: np.ndarray) -> list[ScoreFacts]:
-    """The facts of one shard, one entry for each stage `perplexity`; `alive` is a boolean mask of the kept rows."""
-    return [_facts(columns, stage, alive) for stage in stages if isinstance(stage, Perplexity)]
+def perplexity_facts(columns: pa.Table, stages: Sequence[Stage | None], alive: np.ndarray) -> Scores:
+    """The facts of one shard for its stages `perplexity`; `alive` is a boolean mask of the kept rows."""
+    found: Scores = {}
+    for stage in stages:
+        if isinstance(stage, Perplexity):
+            add_scores(found, {stage.score_column: _facts(columns, stage, alive)})
+    return found
 
 
-def merged_scores(parts: Iterable[ScoreFacts]) -> list[ScoreFacts]:
-    """The facts of several shards, one entry for each column."""
-    by_column: dict[str, list[ScoreFacts]] = {}
-    for part in parts:
-        by_column.setdefault(part.column, []).append(part)
-    return [
-        ScoreFacts(column, _merged([one.all for one in found]), _merged([one.kept for one in found]))
-        for column, found in sorted(by_column.items())
-    ]
+def add_scores(total: Scores, part: Scores) -> None:
+    """Add the facts of a shard to those of others."""
+    for column, languages in part.items():
+        known = total.setdefault(column, {})
+        for language, rows in languages.items():
+            add_rows(known.setdefault(language, {}), rows)
 
 
 def limits_of(stage: Perplexity, language: str) -> dict[str, float]:
@@ -69,27 +63,21 @@ def limits_of(stage: Perplexity, language: str) -> dict[str, float]:
     return {"threshold": card.calibration.threshold} if stage.threshold == CALIBRATED and card.calibration else {}
 
 
-def _facts(columns: pa.Table, stage: Perplexity, alive: np.ndarray) -> ScoreFacts:
+def _facts(columns: pa.Table, stage: Perplexity, alive: np.ndarray) -> dict[str, Rows]:
     column = stage.score_column
     models = columns.column("harmful_model" if stage.side == "above" else "quality_model")
     scores = np.asarray(columns.column(column).cast(pa.float64()).fill_null(np.nan))
     values = scores if column == "harmful_ratio" else np.log10(np.where(scores > 0, scores, np.nan))
     scored = np.isfinite(values)
     bins = np.clip(np.floor(np.where(scored, values, 0) / step_of(column)), -_MOST, _MOST).astype(np.int64)
-    facts = ScoreFacts(column)
+    found: dict[str, Rows] = {}
     for language in sorted(set(pc.unique(models).to_pylist()) - {None}):
         rows = np.asarray(pc.fill_null(pc.equal(models, language), False)) & scored
         if rows.any():
-            facts.all[language] = _counted(bins[rows])
-            facts.kept[language] = _counted(bins[rows & alive])
-    return facts
+            found[language] = paired(Aggregate(_counted(bins[rows]), _counted(bins[rows & alive])))
+    return found
 
 
 def _counted(bins: np.ndarray) -> Counts:
     numbers, counts = np.unique(bins, return_counts=True)
     return {str(number): int(count) for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)}
-
-
-def _merged(parts: Sequence[dict[str, Counts]]) -> dict[str, Counts]:
-    languages = sorted({language for part in parts for language in part})
-    return {language: merge(part[language] for part in parts if language in part) for language in languages}

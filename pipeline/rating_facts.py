@@ -6,13 +6,14 @@ All numbers are counts or sums of whole numbers: they merge exactly, in any orde
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import add
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from pipeline.aggregates import MOST_VALUES, OTHER
+from pipeline.aggregates import MOST_VALUES, OTHER, Rows, add_rows, bounded
 from stages.rating_protocol import CRITERIA
 
 EXAMPLES = 2
@@ -27,10 +28,10 @@ Example = tuple[int, str, str]
 
 @dataclass
 class RatingFacts:
-    """What is known of the ratings of some documents."""
+    """What is known of the ratings of some documents, of one shard or of many."""
 
-    by_source: dict[str, list[list[int]]] = field(default_factory=dict)
-    """Source -> documents by criterion (14) and score (5)."""
+    by_source: Rows = field(default_factory=dict)
+    """Source -> documents by criterion and score: five counts for each of the fourteen, one after the other."""
     complete: int = 0
     """Documents with all fourteen scores; the next two are of these."""
     sums: list[int] = field(default_factory=lambda: [0] * len(CRITERIA))
@@ -38,8 +39,35 @@ class RatingFacts:
     """Sums of the products of two criteria's scores, (14, 14)."""
     prompt_tokens: int = 0
     answer_tokens: int = 0
-    examples: dict[str, list[Example]] = field(default_factory=dict)
-    """`criterion/score` -> kept documents."""
+    documents: list[Example] = field(default_factory=list)
+    """Kept documents that are shown, in order: each once, whatever it is an example of."""
+    examples: dict[str, list[int]] = field(default_factory=dict)
+    """`criterion/score` -> places in `documents`, in order, at most EXAMPLES."""
+
+    def shown(self) -> dict[str, list[Example]]:
+        """`criterion/score` -> its examples."""
+        return {key: [self.documents[place] for place in places] for key, places in sorted(self.examples.items())}
+
+    def add(self, part: "RatingFacts") -> None:
+        """Add the facts of other documents, in any order."""
+        add_rows(self.by_source, part.by_source)
+        self.complete += part.complete
+        self.sums = list(map(add, self.sums, part.sums))
+        self.products = [list(map(add, *rows)) for rows in zip(self.products, part.products, strict=True)]
+        self.prompt_tokens += part.prompt_tokens
+        self.answer_tokens += part.answer_tokens
+        self._choose(part)
+
+    def bound(self, most: int) -> None:
+        """Cut off the smallest of very many sources."""
+        self.by_source = bounded(self.by_source, most, sum)
+
+    def _choose(self, part: "RatingFacts") -> None:
+        """The first examples of both, and of their documents those alone."""
+        found = {key: [self.documents[place] for place in places] for key, places in self.examples.items()}
+        for key, places in part.examples.items():
+            found[key] = sorted([*found.get(key, []), *(part.documents[place] for place in places)])[:EXAMPLES]
+        self.documents, self.examples = _listed(found)
 
 
 ReadTexts = Callable[[np.ndarray], Sequence[tuple[str, str]]]
@@ -57,6 +85,7 @@ def rating_facts(
         return None
     scores = np.stack([_scores(columns.column(name)) for name in _COLUMNS], axis=1)
     whole = scores[(scores > 0).all(axis=1)]
+    documents, examples = _listed(_examples(scores, ids, alive, read))
     return RatingFacts(
         by_source=_by_source(scores, sources),
         complete=len(whole),
@@ -64,29 +93,24 @@ def rating_facts(
         products=(whole.T @ whole).tolist(),
         prompt_tokens=_total(columns.column("rating_prompt_tokens")),
         answer_tokens=_total(columns.column("rating_answer_tokens")),
-        examples=_examples(scores, ids, alive, read),
+        documents=documents,
+        examples=examples,
     )
 
 
 def merged(parts: Iterable[RatingFacts]) -> RatingFacts:
     """The facts of several shards as one."""
     total = RatingFacts()
-    by_source: dict[str, np.ndarray] = {}
     for part in parts:
-        for source, counts in part.by_source.items():
-            by_source[source] = by_source.get(source, 0) + np.array(counts)
-        total.complete += part.complete
-        total.sums = np.add(total.sums, part.sums).tolist()
-        total.products = np.add(total.products, part.products).tolist()
-        total.prompt_tokens += part.prompt_tokens
-        total.answer_tokens += part.answer_tokens
-        for key, found in part.examples.items():
-            total.examples[key] = heapq.nsmallest(EXAMPLES, [*total.examples.get(key, []), *found])
-    if by_source:
-        names = sorted(by_source)
-        total.by_source = _bounded(names, np.stack([by_source[name] for name in names]))
-    total.examples = dict(sorted(total.examples.items()))
+        total.add(part)
     return total
+
+
+def _listed(found: dict[str, list[Example]]) -> tuple[list[Example], dict[str, list[int]]]:
+    """Each document once, in order, and the places of the examples among them."""
+    documents = sorted({example for examples in found.values() for example in examples})
+    places = {example: place for place, example in enumerate(documents)}
+    return documents, {key: [places[example] for example in examples] for key, examples in found.items()}
 
 
 def _scores(column: pa.ChunkedArray) -> np.ndarray:
@@ -94,7 +118,7 @@ def _scores(column: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(pc.fill_null(column, 0)).astype(np.int64)
 
 
-def _by_source(scores: np.ndarray, sources: Sequence[str]) -> dict[str, list[list[int]]]:
+def _by_source(scores: np.ndarray, sources: Sequence[str]) -> Rows:
     """One pass over the rows for each criterion, however many sources there are; lists of the largest alone."""
     names, codes = np.unique(np.array(sources, dtype=object).astype(str), return_inverse=True)
     width = SCORES + 1
@@ -102,14 +126,14 @@ def _by_source(scores: np.ndarray, sources: Sequence[str]) -> dict[str, list[lis
     for place, column in enumerate(scores.T):
         cells = np.bincount(codes * width + column, minlength=len(names) * width)
         counts[:, place] = cells.reshape(-1, width)[:, 1:]
-    return _bounded(names.tolist(), counts)
+    return _bounded(names.tolist(), counts.reshape(len(names), -1))
 
 
-def _bounded(names: list[str], counts: np.ndarray) -> dict[str, list[list[int]]]:
-    """The largest sources (ties by name), and the rest as one; `counts` is (sources, criteria, scores)."""
+def _bounded(names: list[str], counts: np.ndarray) -> Rows:
+    """As `bounded`, of an array (sources, criteria times scores): the rows that are cut off never become lists."""
     if len(names) - (OTHER in names) <= MOST_VALUES:
         return dict(zip(names, counts.tolist(), strict=True))
-    sizes = counts.sum(axis=(1, 2)).tolist()
+    sizes = counts.sum(axis=1).tolist()
     ordered = sorted(range(len(names)), key=lambda place: (names[place] == OTHER, -sizes[place], names[place]))
     rest = counts[ordered[MOST_VALUES:]].sum(axis=0).tolist()
     return {names[place]: counts[place].tolist() for place in ordered[:MOST_VALUES]} | {OTHER: rest}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.aggregates import OTHER
-from pipeline.rating_facts import RatingFacts
+from pipeline.rating_facts import SCORES, RatingFacts
 from stages.rating import Rating
 from stages.rating_protocol import CRITERIA
 
@@ -20,7 +20,7 @@ def rating_section(facts: RatingFacts, stage: Rating) -> dict[str, Any]:
     matrix = correlations(facts)
     share = first_component(matrix)
     return {
-        **asdict(facts),
+        **_plain(facts),
         "notes": stage.notes,
         "cost": round((facts.prompt_tokens * stage.prompt_price + facts.answer_tokens * stage.answer_price) / 1e6, 4),
         "criteria": list(CRITERIA),
@@ -29,6 +29,14 @@ def rating_section(facts: RatingFacts, stage: Rating) -> dict[str, Any]:
         "one_axis": share is not None and share > ONE_AXIS,
         "rows": {name: _rows(facts, place) for place, name in enumerate(CRITERIA)},
     }
+
+
+def _plain(facts: RatingFacts) -> dict[str, Any]:
+    """The facts, with the counts of a source by criterion (14) and score (5), and with the texts of the examples."""
+    plain = asdict(facts)
+    del plain["documents"]
+    by_source = {name: np.reshape(counts, (len(CRITERIA), -1)).tolist() for name, counts in facts.by_source.items()}
+    return plain | {"by_source": by_source, "examples": facts.shown()}
 
 
 def correlations(facts: RatingFacts) -> np.ndarray:
@@ -58,7 +66,8 @@ def first_component(matrix: np.ndarray) -> float | None:
 
 def _rows(facts: RatingFacts, place: int) -> list[dict[str, Any]]:
     """One row per source, largest first: documents, mean, and the share of each score in percent."""
-    found = {source: np.array(counts[place]) for source, counts in facts.by_source.items()}
+    scores = slice(SCORES * place, SCORES * (place + 1))
+    found = {source: np.array(counts[scores]) for source, counts in facts.by_source.items()}
     rated = {source: counts for source, counts in found.items() if counts.sum()}
     total = [("all sources", sum(rated.values()))] if len(rated) > 1 else []
     ordered = sorted(rated.items(), key=lambda item: (item[0] == OTHER, -int(item[1].sum()), item[0]))

@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import orjson
 import xxhash
 
 from pipeline.storage import HashedFile, Store
@@ -48,6 +49,12 @@ def is_intact(store: Store, record: FileRecord) -> bool:
         while block := file.read(1 << 20):
             hasher.update(block)
     return hasher.hexdigest() == record.xxh3
+
+
+def write_record(store: Store, name: str, record: object) -> None:
+    """Publish a record of many numbers: without the white space that people would like to see."""
+    with store.create(name) as file:
+        file.write(orjson.dumps(record, option=orjson.OPT_SORT_KEYS))
 
 
 def read_record(store: Store, name: str, kind: type[Recorded]) -> Recorded | None:

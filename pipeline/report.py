@@ -4,12 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.aggregates import MOST_VALUES, merge
+from pipeline.aggregates import apart
 from pipeline.manifest import Finished, manifest_of, read_manifest
-from pipeline.outcomes import bounded_sources
-from pipeline.perplexity_facts import limits_of, merged_scores, step_of
+from pipeline.perplexity_facts import limits_of, step_of
 from pipeline.quarantine import SCHEMA as QUARANTINE_SCHEMA
-from pipeline.rating_facts import merged
 from pipeline.rating_report import rating_section
 from pipeline.report_page import readable_bytes, render
 from pipeline.report_pages import pages_of
@@ -56,24 +54,24 @@ def read_facts(store: Store) -> dict[str, Any]:
 
 def report_facts(store: Store, finished: Finished) -> dict[str, Any]:
     """Everything that the report shows, as plain values."""
-    outcomes = finished.outcomes
-    names = [name for name in finished.plan.schema.names if any(name in outcome.columns for outcome in outcomes)]
+    found = finished.totals.facts
+    columns = {name: found.column(name) for name in finished.plan.schema.names if name in found.columns}
     return {
         **manifest_of(finished),
-        "documents_kept_bytes": sum(outcome.kept_bytes for outcome in outcomes),
+        "documents_kept_bytes": found.kept_bytes,
         "bytes_read": sum(shard.text_bytes for split in finished.splits for shard in split.shards),
-        "tokens": _tokens(finished),
+        "tokens": dict(zip(("counted", "kept"), found.tokens, strict=True)) if found.tokens else None,
         "stage_seconds": _stage_seconds(finished),
-        "sources": _sources(finished),
-        "columns_all": {name: merge(o.columns[name].all for o in outcomes if name in o.columns) for name in names},
-        "columns_kept": {name: merge(o.columns[name].kept for o in outcomes if name in o.columns) for name in names},
+        "sources": found.sources(),
+        "columns_all": {name: column.all for name, column in columns.items()},
+        "columns_kept": {name: column.kept for name, column in columns.items()},
         "stage_columns": [
             {"stage": step.name, "columns": step.stage.adds.names} for step in finished.plan.batch if step.stage
         ],
         "scores": _scores(finished),
         "mixture": finished.mixed.report() if finished.mixed else None,
         "rating": _rating(finished),
-        "rating_columns": [name for name in names if name.startswith("rating_") and name != "rating_status"],
+        "rating_columns": [name for name in columns if name.startswith("rating_") and name != "rating_status"],
         "context_examples": _context_examples(finished),
         "quarantine_places": _quarantine_places(store),
         "part_facts": _part_facts(finished),
@@ -81,32 +79,14 @@ def report_facts(store: Store, finished: Finished) -> dict[str, Any]:
     }
 
 
-def _sources(finished: Finished) -> dict[str, dict[str, int]]:
-    """In one pass over the shards; the largest alone are kept whenever there are many."""
-    total: dict[str, dict[str, int]] = {}
-    for outcome in finished.outcomes:
-        for source, row in outcome.by_source.items():
-            known = total.setdefault(source, dict.fromkeys(row, 0))
-            for what, count in row.items():
-                known[what] += count
-        if len(total) > 20 * MOST_VALUES:
-            total = bounded_sources(total)
-    return bounded_sources(dict(sorted(total.items())))
-
-
 def _context_examples(finished: Finished) -> list[dict[str, Any]]:
     return [dataclasses.asdict(example) for example in finished.contexts.examples] if finished.contexts else []
 
 
-def _tokens(finished: Finished) -> dict[str, int] | None:
-    counts = [outcome.tokens for outcome in finished.outcomes if outcome.tokens is not None]
-    return {"counted": sum(all_ for all_, _ in counts), "kept": sum(kept for _, kept in counts)} if counts else None
-
-
 def _stage_seconds(finished: Finished) -> dict[str, float]:
     """What each stage took over all shards, on all workers together."""
-    names = [step.name for step in finished.plan.batch]
-    return {name: round(sum(o.stage_seconds.get(name, 0.0) for o in finished.outcomes), 3) for name in names}
+    found = finished.totals.facts.milliseconds
+    return {step.name: found.get(step.name, 0) / 1000 for step in finished.plan.batch}
 
 
 def _scores(finished: Finished) -> list[dict[str, Any]]:
@@ -114,32 +94,34 @@ def _scores(finished: Finished) -> list[dict[str, Any]]:
     stages = {s.score_column: s for s in finished.plan.config.stages if isinstance(s, Perplexity)}
     return [
         {
-            **dataclasses.asdict(found),
-            "step": step_of(found.column),
-            "log": found.column != "harmful_ratio",
-            "limits": {language: limits_of(stages[found.column], language) for language in found.all},
+            "column": column,
+            "all": {language: apart(rows).all for language, rows in sorted(languages.items())},
+            "kept": {language: apart(rows).kept for language, rows in sorted(languages.items())},
+            "step": step_of(column),
+            "log": column != "harmful_ratio",
+            "limits": {language: limits_of(stages[column], language) for language in sorted(languages)},
         }
-        for found in merged_scores(part for outcome in finished.outcomes for part in outcome.scores)
+        for column, languages in sorted(finished.totals.facts.scores.items())
     ]
 
 
 def _rating(finished: Finished) -> dict[str, Any] | None:
-    parts = [outcome.rating for outcome in finished.outcomes if outcome.rating is not None]
-    if not parts:
+    found = finished.totals.facts.rating
+    if found is None:
         return None
     stage = next(stage for stage in finished.plan.config.stages if isinstance(stage, Rating))
-    return rating_section(merged(parts), stage)
+    return rating_section(found, stage)
 
 
 def _part_facts(finished: Finished) -> list[dict[str, Any]]:
     """What the records of the parts do not say: tokens, documents dropped, seconds of writing."""
     files = [Shard(shard) for split in finished.splits for shard in split.shards]
-    sizes = [outcome.kept_bytes for outcome in finished.outcomes]
-    groups = plan_parts(files, sizes, int(finished.plan.config.shards.text_mb * MB))
-    tokens = {outcome.shard: outcome.tokens for outcome in finished.outcomes}
+    rows = finished.totals.rows
+    groups = plan_parts(files, [row.kept_bytes for row in rows], int(finished.plan.config.shards.text_mb * MB))
+    tokens = iter([row.tokens for row in rows])
     return [
         {
-            "tokens": _kept_tokens([tokens[shard.file.name] for shard in group]),
+            "tokens": _kept_tokens([next(tokens) for _ in group]),
             "dropped": part.dropped.rows,
             "seconds": part.seconds,
         }
@@ -147,8 +129,8 @@ def _part_facts(finished: Finished) -> list[dict[str, Any]]:
     ]
 
 
-def _kept_tokens(found: Sequence[tuple[int, int] | None]) -> int | None:
-    return None if any(one is None for one in found) else sum(one[1] for one in found if one)
+def _kept_tokens(found: Sequence[int | None]) -> int | None:
+    return None if None in found else sum(one for one in found if one is not None)
 
 
 def _quarantine_places(store: Store) -> list[dict[str, Any]]:

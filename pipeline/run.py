@@ -32,6 +32,7 @@ from pipeline.report import write_report
 from pipeline.splitting import MB, read_tasks
 from pipeline.storage import Store
 from pipeline.surveys import StepsTask, finished_steps, no_partial, round_tasks, run_steps, survey_shards, surveyed
+from pipeline.totals import Folding, Totals
 from pipeline.verdicts import Shard
 from pipeline.writing import PartRecord, PartTask, finished_part, plan_parts, write_part
 from stages.contract import Summary, has_survey, is_group
@@ -77,10 +78,10 @@ class _Run:
             splits = self._read()
             shards = self._shards(splits)
             surveys = self._survey(shards)
-            outcomes = self._process(shards)
-            ledger = ledger_of(splits, outcomes)
+            totals = self._process(shards)
+            ledger = ledger_of(splits, totals.facts)
             self._check_budget(ledger.quarantined, ledger.read)
-            parts = self._write(shards, outcomes)
+            parts = self._write(shards, totals)
             check_written(ledger, parts)
             check_kept(ledger)
             contexts = pack_contexts(self.store, self.plan, shards, ledger, self._map)
@@ -91,7 +92,7 @@ class _Run:
         merge_quarantine(self.store, self.quarantines)
         self.seconds["total"] = round(time.monotonic() - self.began, 3)
         finished = Finished(
-            self.plan, self.engine.name, ledger, splits, outcomes, parts, self.seconds, surveys, contexts, mixed
+            self.plan, self.engine.name, ledger, splits, totals, parts, self.seconds, surveys, contexts, mixed
         )
         if not self.worked and self.store.exists(MANIFEST):
             return finished
@@ -167,23 +168,26 @@ class _Run:
         tasks = round_tasks(self.store, steps, shards)
         return self._map(f"{steps[-1].name} round {number}", tasks, no_partial, survey_shards)
 
-    def _process(self, shards: Sequence[Shard]) -> list[Outcome]:
-        dropped = 0
-
-        def take(outcome: Outcome, progress: StepProgress) -> None:
-            nonlocal dropped
-            self.quarantines += outcome.quarantines
-            dropped += sum(sum(counts.dropped.values()) for counts in outcome.stages)
-            progress.note = _noted("dropped", dropped)
-
+    def _process(self, shards: Sequence[Shard]) -> Totals:
+        """What came out of all shards: outcomes are summed up as they arrive, and none is kept."""
         steps, directory = self.plan.batch, self.plan.write.directory
-        tasks = [ShardTask(self.store, steps, directory, shard) for shard in shards]
-        name = "+".join(step.name for step in steps) or "count"
-        return self._map(name, tasks, finished_outcome, process_shard, take)
+        folding = Folding(self.store, directory, [shard.file.name for shard in shards])
+        self.quarantines += folding.quarantines
+        left = folding.left
 
-    def _write(self, shards: Sequence[Shard], outcomes: Sequence[Outcome]) -> list[PartRecord]:
+        def take(index: int, outcome: Outcome, progress: StepProgress) -> None:
+            folding.take(left[index], outcome)
+            self.quarantines += outcome.quarantines
+            progress.note = _noted("dropped", folding.dropped)
+
+        tasks = [ShardTask(self.store, steps, directory, shards[place]) for place in left]
+        name = "+".join(step.name for step in steps) or "count"
+        self._each(name, tasks, finished_outcome, process_shard, take)
+        return folding.totals()
+
+    def _write(self, shards: Sequence[Shard], totals: Totals) -> list[PartRecord]:
         sizes = self.plan.config.shards
-        groups = plan_parts(shards, [outcome.kept_bytes for outcome in outcomes], int(sizes.text_mb * MB))
+        groups = plan_parts(shards, [row.kept_bytes for row in totals.rows], int(sizes.text_mb * MB))
         row_group_bytes = int(sizes.row_group_mb * MB)
         tasks = [
             PartTask(
@@ -202,20 +206,41 @@ class _Run:
         take: Callable[[Result, StepProgress], None] = lambda result, progress: None,
     ) -> list[Result]:
         """Results of all tasks in their order: those found finished, and the rest run by the engine."""
-        results = {index: result for index, task in enumerate(tasks) if (result := finished(task)) is not None}
-        left = [index for index in range(len(tasks)) if index not in results]
-        self.worked = self.worked or bool(left)
-        with step_progress(self.console, name, len(tasks)) as progress:
-            for result in results.values():
-                take(result, progress)
-                progress.finished()
-            job = job_of(name, function, tasks, self.plan.config.resources)
-            for position, result in self.engine.map(function, [tasks[index] for index in left], progress.tick, job):
-                results[left[position]] = result
-                take(result, progress)
-                progress.finished()
-        self.seconds[name] = round(progress.seconds, 3)
+        results: dict[int, Result] = {}
+
+        def keep(index: int, result: Result, progress: StepProgress) -> None:
+            results[index] = result
+            take(result, progress)
+
+        self._each(name, tasks, finished, function, keep)
         return [results[index] for index in range(len(tasks))]
+
+    def _each(
+        self,
+        name: str,
+        tasks: Sequence[Task],
+        finished: Callable[[Task], Result | None],
+        function: Callable[[Task, Tick], Result],
+        take: Callable[[int, Result, StepProgress], None],
+    ) -> None:
+        """Hand over each result with the place of its task, as it comes: first those found finished, one by one."""
+        left = []
+        with step_progress(self.console, name, len(tasks)) as progress:
+
+            def hand_over(index: int, result: Result) -> None:
+                take(index, result, progress)
+                progress.finished()
+
+            for index, task in enumerate(tasks):
+                if (result := finished(task)) is None:
+                    left.append(index)
+                else:
+                    hand_over(index, result)
+            self.worked = self.worked or bool(left)
+            job = job_of(name, function, tasks, self.plan.config.resources)
+            for position, done in self.engine.map(function, [tasks[index] for index in left], progress.tick, job):
+                hand_over(left[position], done)
+        self.seconds[name] = round(progress.seconds, 3)
 
     def _check_budget(self, bad: Mapping[str, int], read: int) -> None:
         check_budget(bad, read, self.plan.config.input.max_bad_fraction)

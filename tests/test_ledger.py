@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.facts import Facts
 from pipeline.ledger import Ledger, check_budget, check_kept, check_read, funnel_of, ledger_of
-from pipeline.outcomes import Outcome
 from pipeline.reading import SplitRecord
 from pipeline.verdicts import StageCounts
 from stages.errors import EngineError, NothingKept, NothingRead, TooManyBadRecords
@@ -18,8 +18,15 @@ def split(good: int, **bad: int) -> SplitRecord:
     return SplitRecord("a.jsonl", good + sum(bad.values()), bad, False, (), "", 0.0)
 
 
-def outcome(kept: int, *stages: StageCounts, repeated: int = 0) -> Outcome:
-    return Outcome("shard", repeated, stages, kept, 0, {}, {}, (), 0.0)
+def outcome(kept: int, *stages: StageCounts, repeated: int = 0) -> Facts:
+    return Facts(repeated=repeated, kept=kept, stages=list(stages))
+
+
+def total(outcomes: list[Facts]) -> Facts:
+    found = Facts()
+    for one in outcomes:
+        found.add(one)
+    return found
 
 
 def counts(stage: str, entered: int, dropped: int = 0, failed: int = 0, reason: str = "short") -> StageCounts:
@@ -41,7 +48,7 @@ def test_every_record_is_accounted_for(shards: list[tuple[int, ...]]) -> None:
         first = counts("length", second.entered + drop_1 + fail_1, drop_1, fail_1)
         splits.append(split(first.entered + repeated, **({"invalid_json": bad} if bad else {})))
         outcomes.append(outcome(kept, first, second, repeated=repeated))
-    ledger = ledger_of(splits, outcomes)
+    ledger = ledger_of(splits, total(outcomes))
     sums = [sum(column) for column in zip(*shards, strict=True)]
     assert ledger.closes
     assert ledger.read == sum(sums)
@@ -49,14 +56,14 @@ def test_every_record_is_accounted_for(shards: list[tuple[int, ...]]) -> None:
     assert ledger.dropped_total == sums[2] + sums[4]
     expected = {"invalid_json": sums[0], "repeated_id": sums[1], "stage_error": sums[3] + sums[5]}
     assert ledger.quarantined == {reason: number for reason, number in expected.items() if number}
-    assert [(c.stage, c.entered, c.kept) for c in funnel_of(outcomes)] == [
+    assert [(c.stage, c.entered, c.kept) for c in funnel_of(total(outcomes))] == [
         ("length", sum(sums[2:7]), sum(sums[4:7])),
         ("echo", sum(sums[4:7]), sums[6]),
     ]
 
 
 def test_without_stages_what_is_read_is_kept() -> None:
-    ledger = ledger_of([split(5, invalid_utf8=2), split(1)], [outcome(4), outcome(1, repeated=1)])
+    ledger = ledger_of([split(5, invalid_utf8=2), split(1)], total([outcome(4), outcome(1, repeated=1)]))
     assert (ledger.read, ledger.kept, ledger.dropped) == (8, 5, {})
     assert ledger.quarantined == {"invalid_utf8": 2, "repeated_id": 1}
 
@@ -71,9 +78,9 @@ def test_without_stages_what_is_read_is_kept() -> None:
         [outcome(5, counts("length", 5), repeated=1)],
     ],
 )
-def test_a_ledger_that_does_not_close_is_an_error(outcomes: list[Outcome]) -> None:
+def test_a_ledger_that_does_not_close_is_an_error(outcomes: list[Facts]) -> None:
     with pytest.raises(EngineError, match="the ledger does not close"):
-        ledger_of([split(5)], outcomes)
+        ledger_of([split(5)], total(outcomes))
 
 
 def test_the_equation_is_shown() -> None:

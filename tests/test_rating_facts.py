@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.aggregates import OTHER
+from pipeline.aggregates import OTHER, Rows
 from pipeline.rating_facts import EXAMPLES, RatingFacts, merged, rating_facts
 from pipeline.rating_report import correlations, first_component, rating_section
 from pipeline.report import render
@@ -23,7 +23,7 @@ def facts_of(scores: np.ndarray, start: int = 0, texts: dict[int, str] | None = 
     table = pa.Table.from_batches([ratings.as_batch("test")])
     ids = [f"id-{start + row}" for row in range(count)]
     sources = [f"source-{(start + row) % 2}" for row in range(count)]
-    read = lambda rows: [(ids[row], (texts or {}).get(row, f"text {row}")) for row in rows.tolist()]  # noqa: E731
+    read = lambda rows: [(ids[row], (texts or {}).get(row, f"text {start + row}")) for row in rows.tolist()]  # noqa: E731
     found = rating_facts(table, sources, ids, np.ones(count, bool), read)
     assert found is not None
     return found
@@ -43,9 +43,8 @@ def test_merging_shards_gives_the_facts_of_all_documents(rows: list[list[int]], 
     assert split.by_source == whole.by_source
     assert (split.complete, split.sums, split.products) == (whole.complete, whole.sums, whole.products)
     assert split.prompt_tokens == 3 * len(scores)
-    assert {key: [found[1] for found in hits] for key, hits in split.examples.items()} == {
-        key: [found[1] for found in hits] for key, hits in whole.examples.items()
-    }
+    assert split.shown() == whole.shown()
+    assert split.documents == sorted(set(split.documents))
     assert all(len(hits) <= EXAMPLES for hits in split.examples.values())
 
 
@@ -56,15 +55,15 @@ def test_many_sources_are_counted_and_bounded(monkeypatch: pytest.MonkeyPatch) -
     read = lambda rows: [("", "")] * len(rows)  # noqa: E731
     ids = [str(row) for row in range(600)]
 
-    def found() -> dict[str, list[list[int]]]:
+    def found() -> Rows:
         facts = rating_facts(table, names, ids, np.ones(600, bool), read)
         assert facts is not None
         assert merged([facts]).by_source == facts.by_source
         return facts.by_source
 
     plain = {
-        name: [[int((scores[np.array(names) == name, place] == score).sum()) for score in range(1, 6)]
-               for place in range(14)]
+        name: [int((scores[np.array(names) == name, place] == score).sum())
+               for place in range(14) for score in range(1, 6)]
         for name in sorted(set(names))
     }  # fmt: skip
     assert found() == plain
@@ -114,7 +113,7 @@ def test_the_cost_is_of_the_tokens_at_the_prices_given() -> None:
 
 def test_examples_are_of_kept_documents_and_escaped() -> None:
     facts = facts_of(np.full((1, 14), 4), texts={0: "<script>alert(1)</script>"})
-    assert {key.split("/")[0] for key in facts.examples} == set(CRITERIA)
+    assert {key.split("/")[0] for key in facts.shown()} == set(CRITERIA)
     page = render(page_facts(rating_section(facts, Rating())))
     assert "<script>" not in page
     assert "&lt;script&gt;" in page

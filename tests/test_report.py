@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.aggregates import OTHER, rounded
 from pipeline.hiding import is_hidden
-from pipeline.perplexity_facts import limits_of, merged_scores, perplexity_facts
+from pipeline.perplexity_facts import Scores, add_scores, limits_of, perplexity_facts
 from pipeline.report import read_facts, rewrite_html
 from pipeline.report_charts import HEIGHT, histogram, pair_histogram, score_histogram
 from pipeline.report_page import percent, render
@@ -97,13 +97,15 @@ def test_scores_of_shards_merge_to_those_of_all(ratios: list[float | None]) -> N
     alive = np.arange(len(ratios)) % 3 > 0
     whole = perplexity_facts(table(ratios), [Perplexity()], alive)
     half = len(ratios) // 2 // 2 * 2
-    parts = [
-        found
-        for part in (slice(None, half), slice(half, None))
-        for found in perplexity_facts(table(ratios[part]), [Perplexity()], alive[part])
-    ]
-    assert merged_scores(parts) == merged_scores(whole)
-    assert sum(sum(counts.values()) for counts in whole[0].all.values()) == sum(value is not None for value in ratios)
+    summed: Scores = {}
+    for part in (slice(half, None), slice(None, half)):
+        add_scores(summed, perplexity_facts(table(ratios[part]), [Perplexity()], alive[part]))
+    assert summed == whole
+    counts = [row for rows in whole["harmful_ratio"].values() for row in rows.values()]
+    assert sum(entered for entered, _ in counts) == sum(value is not None for value in ratios)
+    assert sum(kept for _, kept in counts) == sum(
+        value is not None and bool(alive[place]) for place, value in enumerate(ratios)
+    )
 
 
 def test_limits_come_from_the_settings_or_the_card() -> None:

@@ -215,7 +215,7 @@ def test_large_metadata_and_many_sources_stay_bounded(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", rows)
     finished = go(write_config(tmp_path / "c.yaml", [path], tmp_path / "run", stages=[], shards={"row_group_mb": 4}))
     assert finished.ledger.kept == 1500
-    assert len(finished.outcomes[0].by_source) == 1001
+    assert len(finished.totals.facts.by_source) == 1001
     assert pq.ParquetFile(tmp_path / "run/data/part-00000.parquet").num_row_groups >= 15
     assert (tmp_path / "run/report.html").stat().st_size < 100_000
 

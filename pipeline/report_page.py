@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pipeline.report_charts import bars, histogram, moved, pair_histogram, score_histogram
+from pipeline.report_shards import FIRST, shard_data, shard_rows
 from pipeline.report_summary import losses, qualities
 from pipeline.report_warnings import warnings_of
 
@@ -64,6 +65,7 @@ def environment() -> "jinja2.Environment":
     )
     made.filters.update(_FILTERS)
     made.globals.update(_PICTURES, source_of=source_of)
+    made.globals.update(FIRST_SHARDS=FIRST, shard_data=shard_data, shard_rows=shard_rows)
     return made
 
 

@@ -18,6 +18,7 @@ from pipeline.aggregates import aggregate
 from pipeline.documents import RESERVED
 from pipeline.hiding import covered, is_hidden
 from pipeline.report_page import page
+from pipeline.report_shards import chosen_places
 from pipeline.shards import masked_rows, read_table
 from pipeline.storage import Store
 
@@ -49,15 +50,6 @@ def write_pages(store: Store, facts: dict[str, Any], most: int = MOST_PAGES) -> 
         with store.create(f"{DIRECTORY}/{page_name(facts['parts'][place]['name'])}") as file:
             file.write(shard_page(store, facts, place).encode())
     return pages_of(store)
-
-
-def chosen_places(count: int, most: int) -> list[int]:
-    """At most `most` of `count` places, the first and the last among them.
-
-    >>> chosen_places(10, 4)
-    [0, 3, 6, 9]
-    """
-    return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())) if count else []
 
 
 def page_name(part: str) -> str:

@@ -18,6 +18,7 @@ from pipeline.report import read_facts, rewrite_html
 from pipeline.report_charts import HEIGHT, histogram, pair_histogram, score_histogram
 from pipeline.report_page import percent, render
 from pipeline.report_pages import chosen_places, write_pages
+from pipeline.report_shards import FIRST
 from pipeline.report_summary import losses
 from pipeline.report_warnings import warnings_of
 from pipeline.storage import Store
@@ -176,11 +177,55 @@ def test_skewed_and_cut_buckets_are_named() -> None:
     assert titles == ["A bucket of web is skewed", "Buckets were cut by a hash"]
 
 
-def test_a_report_stays_small_however_many_shards_there_are(run: Path) -> None:
+def many_shards(run: Path, count: int) -> dict[str, Any]:
+    """The facts of a run, as if it had that many shards."""
     found = read_facts(Store(str(run)))
-    part = found["parts"][0]
-    many = found | {"parts": [part] * 100_000, "part_facts": found["part_facts"] * 100_000}
-    assert len(render(many)) < 300_000
+    part, more = found["parts"][0], found["part_facts"][0]
+    parts = [part | {"name": f"data/part-{place:05d}.parquet", "rows": place} for place in range(count)]
+    return found | {"parts": parts, "part_facts": [more] * count}
+
+
+@pytest.mark.parametrize("count", [10_000, 100_000])
+def test_a_report_stays_small_however_many_shards_there_are(run: Path, count: int) -> None:
+    assert len(render(many_shards(run, count))) < 4_000_000
+
+
+def listed(page: str) -> Any:
+    """The rows that a page's script shows."""
+    (found,) = re.findall(r'<script type="application/json" id="shard-data">(.*?)</script>', page)
+    return json.loads(found)
+
+
+def test_every_shard_is_in_the_page(run: Path) -> None:
+    facts = many_shards(run, 1000)
+    facts["parts"][500]["name"] = "</script><b>"
+    page = render(facts | {"pages": ["part-00007.html"]})
+    assert [row[:2] for row in listed(page)["rows"]] == [[part["name"], part["rows"]] for part in facts["parts"]]
+    assert listed(page)["rows"][9][2:] == [
+        facts["part_facts"][9]["tokens"],
+        *(facts["parts"][9][key] for key in ("text_bytes", "size")),
+        facts["part_facts"][9]["dropped"],
+        facts["part_facts"][9]["seconds"],
+        facts["parts"][9]["xxh3"],
+    ]
+    assert listed(page)["pages"] == ["part-00007.html"]
+    assert page.count('<th scope="row">data/part-') == FIRST - 1
+    assert page.count("part-00999") == 1
+
+
+def test_few_shards_need_no_script(run: Path) -> None:
+    page = render(many_shards(run, FIRST))
+    assert "<script" not in page
+    assert "script-src" not in page
+    assert page.count("data/part-") == FIRST
+
+
+def test_of_too_many_shards_some_are_in_the_page(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.report_shards.MOST", 300)
+    page = render(many_shards(run, 1000))
+    rows = listed(page)["rows"]
+    assert (len(rows), rows[0][1], rows[-1][1]) == (300, 0, 999)
+    assert "300 of 1,000 shards, at equal distances" in page
 
 
 def test_pages_of_shards_are_bounded_and_linked(run: Path) -> None:

@@ -1,7 +1,8 @@
 """Time, memory and size of a report, by number of shard records; and the time to an answer of `tamis view`.
 
-The records are made up, each like that of a real shard with columns of the stages language, perplexity and rating. The
-report is measured in a process of its own, from reading the records to the finished page. Run:
+The records are made up, each like that of a real shard with columns of the stages language, perplexity and rating. In
+a process of its own, records are read and summed up one after the other, as if a run that goes on had lost its
+sums; then the sums are read again, as when a run is resumed; and the report is made of them. Run:
 
     python benchmarks/report_scale.py [--records 100 1000 10000] [--rows 1000000] [--json FILE]
 """
@@ -22,13 +23,11 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from report_records import ROWS_OF_A_SHARD, columns_of, outcome_of
 
-ROWS_OF_A_SHARD = 5_000
 SHARDS_OF_A_RUN = 8
 DIFFERENT = 6
 """Records that are made; the others repeat them under other names."""
-LANGUAGES = ["en", "de", "fr", "es", "it", "ja", "und"]
-DOMAINS = ["law", "coding", "culture", "medicine", "other"]
 
 
 def main() -> None:
@@ -58,7 +57,7 @@ def main() -> None:
 def report(folder: Path, count: int) -> dict[str, Any]:
     """Make `count` records, then the report of them in another process."""
     (folder / "records").mkdir(parents=True)
-    outcomes = [_outcome(seed) for seed in range(min(count, DIFFERENT))]
+    outcomes = [outcome_of(seed) for seed in range(min(count, DIFFERENT))]
     for number in range(count):
         record = outcomes[number % len(outcomes)] | {"shard": f"steps/00-read/shard-{number:07d}-00000.parquet"}
         (folder / f"records/outcome-shard-{number:07d}-00000.json").write_bytes(orjson.dumps(record))
@@ -69,7 +68,7 @@ def report(folder: Path, count: int) -> dict[str, Any]:
 
 
 def one_report(folder: Path) -> dict[str, Any]:
-    """Read the records of a folder and write its report, as a run does at its end."""
+    """Read and sum up the records of a folder, read the sums again, and write the report, as a run does."""
     from pipeline.config import build_config
     from pipeline.ledger import Ledger
     from pipeline.manifest import Finished
@@ -91,15 +90,17 @@ def one_report(folder: Path) -> dict[str, Any]:
     steps = tuple(Step(place, stage.name, "0" * 12, stage) for place, stage in enumerate(config.stages, 1))
     plan = Plan(config, (), Step(0, "read", "0" * 12), steps, Step(len(steps) + 1, "write", "0" * 12))
     write_table(store, "quarantine/part-00000.parquet", SCHEMA.empty_table())
-    began, cpu = time.perf_counter(), time.process_time()
     names = store.names("records")
+    began = _now()
     folding = Folding(store, ".", [f"steps/00-read/{name[8:-5]}.parquet" for name in names])
     for place in folding.left:
         outcome = read_record(store, f"records/{names[place]}", Outcome)
         assert outcome is not None
         folding.take(place, outcome)
-    totals = folding.totals()
-    loaded = time.perf_counter() - began
+    folding.totals()
+    summed = _now()
+    totals = Folding(store, ".", [f"steps/00-read/{name[8:-5]}.parquet" for name in names]).totals()
+    again = _now()
     shards = [
         FileRecord(f"steps/00-read/{name[8:-5]}.parquet", ROWS_OF_A_SHARD, 60_000_000, 20_000_000, "0" * 32)
         for name in names
@@ -111,70 +112,25 @@ def one_report(folder: Path) -> dict[str, Any]:
     splits = [SplitRecord("x", ROWS_OF_A_SHARD, {}, False, (shard,), "", 1.0) for shard in shards]
     ledger = Ledger(total, kept, {"language": {"low_score": total - kept}}, {})
     write_report(store, Finished(plan, "local", ledger, splits, totals, parts, {"total": 1.0}))
+    finished = _now()
     return {
-        "seconds_records": round(loaded, 2),
-        "seconds_all": round(time.perf_counter() - began, 2),
-        "cpu_seconds": round(time.process_time() - cpu, 2),
+        **_spent("records", began, summed),
+        **_spent("sums", summed, again),
+        **_spent("report", again, finished),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+        "sums_mb": round(sum(path.stat().st_size for path in (folder / "sums").iterdir()) / 1e6, 1),
         "html_kb": round((folder / "report.html").stat().st_size / 1e3),
         "json_kb": round((folder / "report.json").stat().st_size / 1e3),
     }
 
 
-def _outcome(seed: int) -> dict[str, Any]:
-    """The record of one shard: aggregates of made-up columns, made as a run makes them."""
-    import dataclasses
-
-    from pipeline.aggregates import aggregate, paired
-    from pipeline.facts import Facts
-    from pipeline.outcomes import FORMAT, Outcome
-    from pipeline.perplexity_facts import perplexity_facts
-    from pipeline.rating_facts import rating_facts
-    from pipeline.verdicts import StageCounts
-    from stages.perplexity import Perplexity
-
-    columns = _columns(ROWS_OF_A_SHARD, seed)
-    alive = np.asarray(columns.column("lang_score")) > 0.5
-    kept = int(alive.sum())
-    counts = StageCounts("language", len(alive), kept, {"low_score": len(alive) - kept}, {})
-    sources = [f"source-{number % 40}" for number in range(len(alive))]
-    ids = [str(number) for number in range(len(alive))]
-    ratings = rating_facts(columns, sources, ids, alive, lambda rows: [(str(row), "text " * 40) for row in rows])
-    facts = Facts(
-        kept=kept,
-        kept_bytes=60_000_000,
-        stages=[counts],
-        by_source={name: [500, 400, 1_000_000] for name in sorted(set(sources))},
-        columns={name: paired(found) for name, found in aggregate(columns, alive).items()},
-        scores=perplexity_facts(columns, [Perplexity()], alive),
-        rating=ratings,
-    )
-    return dataclasses.asdict(Outcome("", facts, (), 1.0, FORMAT))
+def _now() -> tuple[float, float]:
+    """Wall clock and CPU seconds."""
+    return time.perf_counter(), time.process_time()
 
 
-def _columns(rows: int, seed: int) -> pa.Table:
-    """Columns like those of language, perplexity and rating."""
-    from stages.rating_protocol import CRITERIA
-
-    chance = np.random.default_rng(seed)
-    scores = {f"rating_{name}": pa.array(chance.integers(1, 6, rows), pa.int8()) for name in CRITERIA}
-    means = {f"rating_{name}_mean": pa.array(chance.uniform(1, 5, rows), pa.float32()) for name in CRITERIA}
-    zeros = pa.array(np.zeros(rows), pa.int32())
-    return pa.table(
-        {
-            "lang": pa.array(chance.choice(LANGUAGES, rows)),
-            "lang_score": pa.array(chance.beta(8, 1, rows), pa.float32()),
-            "harmful_ratio": pa.array(chance.normal(-1, 0.7, rows), pa.float32()),
-            "harmful_ppl": pa.array(np.exp(chance.normal(7, 1, rows)), pa.float32()),
-            "harmful_model": pa.array(chance.choice(LANGUAGES[:5], rows)),
-            "domain": pa.array(chance.choice(DOMAINS, rows)),
-            "rating_status": pa.array(["ok"] * rows),
-            **scores,
-            **means,
-            "rating_prompt_tokens": zeros,
-            "rating_answer_tokens": zeros,
-        }
-    )
+def _spent(what: str, begin: tuple[float, float], end: tuple[float, float]) -> dict[str, float]:
+    return {f"{what}_s": round(end[0] - begin[0], 2), f"{what}_cpu_s": round(end[1] - begin[1], 2)}
 
 
 def view(folder: Path, rows: int, repeats: int) -> list[dict[str, Any]]:
@@ -231,7 +187,7 @@ def _write_run(folder: Path, rows: int) -> None:
                 **({name: pa.array([value] * each) for name, value in _REASON.items()} if dropped else {}),
             }
         )
-        for name, column in zip(_columns(1, 0).column_names, _columns(each, number).columns, strict=True):
+        for name, column in zip(columns_of(1, 0).column_names, columns_of(each, number).columns, strict=True):
             table = table.append_column(name, column)
         name = folder / kind / f"part-{number:05d}.parquet"
         pq.write_table(table, name, compression="zstd", row_group_size=each // 4)

@@ -6,11 +6,13 @@ loads nothing from elsewhere and its policy forbids it to. No browser is opened:
 to other users of the machine.
 """
 
+import contextlib
 import hmac
 import http.server
 import json
 import math
 import secrets
+import socket
 import sys
 from http import HTTPStatus
 from typing import Any
@@ -51,24 +53,21 @@ _ASSETS = {"view.js": "text/javascript", "style.css": "text/css", "view.css": "t
 class Viewer(http.server.ThreadingHTTPServer):
     """The server; `url` is where its page is."""
 
-    daemon_threads = True
+    daemon_threads = False
 
     def __init__(self, path: str, port: int = 0) -> None:
         """Open the run. Raises InputError if it is not finished, or the port is not to be had."""
         store = Store(path)
         self.manifest = read_manifest(store)
+        self.documents = Documents(store)
+        self.searches = Searches(self.documents)
         self.token = secrets.token_urlsafe(24)
+        self._open: set[socket.socket] = set()
         try:
             super().__init__((ADDRESS, port), _Handler)
         except OSError as error:
             why = f"port {port} of {ADDRESS} cannot be used ({error.strerror})"
             raise InputError(f"view: {why}: choose another by --port, or give none") from None
-        try:
-            self.documents = Documents(store)
-        except BaseException:
-            super().server_close()
-            raise
-        self.searches = Searches(self.documents)
 
     @property
     def url(self) -> str:
@@ -76,9 +75,22 @@ class Viewer(http.server.ThreadingHTTPServer):
         return f"http://{ADDRESS}:{self.server_port}/{self.token}/"
 
     def server_close(self) -> None:
-        """Stop listening and end what is still asked."""
-        super().server_close()
+        """End what is still asked, and stop listening."""
+        for request in list(self._open):
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
         self.documents.close()
+        super().server_close()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remember a connection as long as it is open."""
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """See process_request."""
+        self._open.discard(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that leaves before its answer is there is no error; what is one is told without a question."""
@@ -172,6 +184,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _send(self, status: HTTPStatus, kind: str, content: str) -> None:
         body = content.encode()
+        self.request_version = "HTTP/1.0"  # what has no version would get no headers
         self.send_response(status)
         for header, value in _HEADERS.items():
             self.send_header(header, value)

@@ -9,6 +9,7 @@ sums; then the sums are read again, as when a run is resumed; and the report is 
 
 import argparse
 import json
+import os
 import platform
 import resource
 import statistics
@@ -41,7 +42,8 @@ def main() -> None:
     if arguments.one_report:
         print(json.dumps(one_report(arguments.one_report)))
         return
-    found: dict[str, Any] = {"python": platform.python_version(), "report": [], "view": []}
+    found: dict[str, Any] = {"python": platform.python_version(), "load": os.getloadavg(), "report": [], "view": []}
+    print(f"python {found['python']}, load {found['load'][0]:.1f}")
     with tempfile.TemporaryDirectory() as name:
         for count in arguments.records:
             found["report"].append(report(Path(name) / str(count), count))
@@ -134,14 +136,14 @@ def _spent(what: str, begin: tuple[float, float], end: tuple[float, float]) -> d
 
 
 def view(folder: Path, rows: int, repeats: int) -> list[dict[str, Any]]:
-    """Seconds to the first page of answers over `rows` documents, the first time and the median of more."""
+    """Seconds and CPU seconds to the first page of answers over `rows` documents: the first time, and the median."""
     from pipeline.storage import Store
     from pipeline.view_query import Documents, Filter, Question
 
     _write_run(folder, rows)
-    began = time.perf_counter()
+    began = _now()
     documents = Documents(Store(str(folder)))
-    found = [{"question": "open", "first": round(time.perf_counter() - began, 3), "median": None, "documents": rows}]
+    found: list[dict[str, Any]] = [{"question": "open", **_spent("first", began, _now()), "documents": rows}]
     questions = {
         "everything": Question(),
         "sort by harmful_ratio": Question(sort="harmful_ratio", descending=True),
@@ -155,17 +157,17 @@ def view(folder: Path, rows: int, repeats: int) -> list[dict[str, Any]]:
         "text contains a rare word": Question(text="needle"),
     }
     for name, question in questions.items():
-        spent = [_seconds(documents, question) for _ in range(repeats)]
-        median = round(statistics.median(spent), 3)
-        found.append({"question": name, "first": spent[0], "median": median, "documents": documents.count(question)})
+        asked = [_asked(documents, question) for _ in range(repeats)]
+        medians = {f"median{key[5:]}": round(statistics.median(one[key] for one in asked), 2) for key in asked[0]}
+        found.append({"question": name, **asked[0], **medians, "documents": documents.count(question)})
     return found
 
 
-def _seconds(documents: Any, question: Any) -> float:
-    began = time.perf_counter()
+def _asked(documents: Any, question: Any) -> dict[str, float]:
+    began = _now()
     documents.page(question)
     documents.count(question)
-    return round(time.perf_counter() - began, 3)
+    return _spent("first", began, _now())
 
 
 def _write_run(folder: Path, rows: int) -> None:

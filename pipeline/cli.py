@@ -1,5 +1,6 @@
 """The command line. Each command imports what it needs when it runs, so `tamis --help` answers at once."""
 
+import io
 import logging
 import os
 import signal
@@ -49,6 +50,9 @@ def main() -> None:
     """Entry point of the `tamis` command."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what an encoding has not is told, and is no error
     _choose_memory_pool()
     try:
         app()

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from pipeline.inspect_document import document_facts, show_document
-from pipeline.inspect_facts import show_facts
+from pipeline.inspect_facts import print_table, show_ends, show_facts, show_first
 from pipeline.manifest import NAME, read_manifest
 from pipeline.records import FileRecord, is_intact
 from pipeline.report import readable_bytes
@@ -150,28 +150,27 @@ def _show_run(console: Console, facts: dict[str, Any]) -> None:
         highlight=False,
     )
     console.print(f"finished {facts['finished']} by tamis {facts['tamis']}, engine {facts['engine']}", highlight=False)
+    show_first(console, facts)
     funnel = [
         (c["stage"], c["entered"], c["kept"], _reasons(c["dropped"]), _reasons(c["quarantined"]))
         for c in facts["funnel"]
     ]
-    console.print(table("funnel", ("stage", "entered", "kept", "dropped", "quarantined"), funnel))
+    print_table(console, table("funnel", ("stage", "entered", "kept", "dropped", "quarantined"), funnel))
     if statuses := facts.get("statuses"):
         rows = [(column, value, count) for column, found in statuses.items() for value, count in found.items()]
-        console.print(table("what the stages did", ("column", "status", "documents"), rows))
+        print_table(console, table("what the stages did", ("column", "status", "documents"), rows))
     for name, found in facts.get("surveys", {}).items():
+        console.print()
         for note in found["notes"]:
-            console.print(f"{name}: {visible(note)}", markup=False, highlight=False)
+            console.print(f"{name}: {visible(note)}", markup=False, highlight=False, soft_wrap=True)
         cells = [[visible(cell) if isinstance(cell, str) else cell for cell in row] for row in found["rows"]]
-        console.print(table(name, found["columns"], cells[:_ROWS]))
+        if cells:
+            print_table(console, table(name, found["columns"], cells[:_ROWS]), len(cells) - _ROWS)
     show_facts(console, facts)
-    parts = [
-        (p["name"], p["rows"], readable_bytes(p["text_bytes"]), readable_bytes(p["size"]), p["xxh3"])
-        for p in facts["parts"]
-    ]
-    console.print(table("shards", ("file", "documents", "text", "size", "xxh3"), parts[:_ROWS]))
-    console.print(table("columns", ("name", "type"), facts["columns"].items()))
     if contexts := facts.get("contexts"):
         _show_contexts(console, contexts)
+    show_ends(console, facts)
+    print_table(console, table("columns", ("name", "type"), facts["columns"].items()))
 
 
 def _show_contexts(console: Console, contexts: dict[str, Any]) -> None:
@@ -181,7 +180,7 @@ def _show_contexts(console: Console, contexts: dict[str, Any]) -> None:
         (visible(name), g["contexts"], g["tokens"], g["documents"], len(g["files"]), g["checksum"])
         for name, g in contexts["groups"].items()
     ]
-    console.print(table(title, columns, rows[:_ROWS]))
+    print_table(console, table(title, columns, rows[:_ROWS]), len(rows) - _ROWS)
 
 
 def _show_shards(console: Console, facts: dict[str, Any]) -> None:

@@ -4,20 +4,36 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from pipeline.report_page import duration, percent, readable_bytes
 from pipeline.report_warnings import warnings_of
-from pipeline.showing import table, visible
+from pipeline.showing import short, table, visible
 
 _MOST = 12
+_PLACES = 5
+_MOST_SHARDS = 20
+
+
+def show_first(console: Console, facts: dict[str, Any]) -> None:
+    """What to look at first: tokens, and everything that is unusual."""
+    if tokens := facts.get("tokens"):
+        console.print(f"tokens: {tokens['kept']:,} kept of {tokens['counted']:,} counted", highlight=False)
+    for found in warnings_of(facts):
+        told = f"warning: {visible(found.title)}. {visible(found.detail)}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_table(console: Console, shown: Table, left: int = 0) -> None:
+    """A table with space before it, and a word on `left` rows that it does not show."""
+    console.print()
+    console.print(shown)
+    if left > 0:
+        console.print(f"and {left:,} more: --json has them all", highlight=False)
 
 
 def show_facts(console: Console, facts: dict[str, Any]) -> None:
     """What the sections of a report say, the largest rows of each."""
-    for found in warnings_of(facts):
-        console.print(f"warning: {visible(found.title)}. {visible(found.detail)}", markup=False, highlight=False)
-    if tokens := facts.get("tokens"):
-        console.print(f"tokens: {tokens['kept']:,} kept of {tokens['counted']:,} counted", highlight=False)
     sources = facts.get("sources", {})
     _show(
         console,
@@ -34,6 +50,35 @@ def show_facts(console: Console, facts: dict[str, Any]) -> None:
         _show(console, name, (name, "entered", "kept"), rows)
     _show_scores(console, facts)
     _show_work(console, facts)
+
+
+def show_ends(console: Console, facts: dict[str, Any]) -> None:
+    """What comes at the end of a report: the mixture, records in quarantine, shards, the slowest first."""
+    groups = (facts.get("mixture") or {}).get("groups", [])
+    keys = ("name", "contexts", "asked", "realised", "repetitions", "runs_out")
+    rows = ([visible(short(group.get(key))) if key == "name" else _number(group.get(key)) for key in keys]
+            for group in groups)  # fmt: skip
+    _show(console, "mixture", ("group", "contexts", "asked", "realised", "repetitions", "runs out after"), rows)
+    places = facts.get("quarantine_places", [])
+    found = ((bad["reason"], bad["step"], bad["count"], visible(f"{bad['url']}:{bad['line'] or bad['offset'] or 0}"))
+             for bad in places[:_PLACES])  # fmt: skip
+    _show(console, "quarantine, such as", ("reason", "step", "records", "place"), found)
+    _show_parts(console, facts)
+
+
+def _show_parts(console: Console, facts: dict[str, Any]) -> None:
+    more = facts.get("part_facts") or [{}] * len(facts["parts"])
+    both = sorted(zip(facts["parts"], more, strict=True), key=lambda pair: -pair[1].get("seconds", 0.0))
+    rows = [
+        (part["name"], part["rows"], fact.get("dropped"), fact.get("tokens"), readable_bytes(part["text_bytes"]),
+         readable_bytes(part["size"]), duration(fact.get("seconds", 0.0)), part["xxh3"]) for part, fact in both
+    ]  # fmt: skip
+    columns = ("file", "kept", "dropped", "tokens", "text", "size", "time", "xxh3")
+    print_table(console, table("shards, the slowest first", columns, rows[:_MOST_SHARDS]), len(rows) - _MOST_SHARDS)
+
+
+def _number(value: Any) -> Any:
+    return short(value) if isinstance(value, float) else value
 
 
 def _show_scores(console: Console, facts: dict[str, Any]) -> None:
@@ -70,4 +115,4 @@ def _largest(rows: dict[str, Any], size: Any) -> list[tuple[str, Any]]:
 def _show(console: Console, title: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
     """A table, if there is a row."""
     if listed := list(rows):
-        console.print(table(title, columns, listed))
+        print_table(console, table(title, columns, listed))

@@ -39,14 +39,19 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
     """A table whose cells are shown as they are; numbers are right-aligned with thousands separators."""
     from rich.text import Text
 
-    shown = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    style: dict[str, Any] = {"box": SIMPLE_HEAD, "show_edge": False, "pad_edge": False}
+    shown = Table(title=title or None, title_justify="left", header_style="bold", **style)
     listed = [list(row) for row in rows]
     for position, name in enumerate(columns):
         numeric = bool(listed) and all(isinstance(row[position], int | float) for row in listed)
         shown.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in listed:
-        shown.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+        shown.add_row(*(Text(_cell(cell)) for cell in row))
     return shown
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def show_stages(console: Console, *, as_json: bool) -> None:

@@ -137,13 +137,13 @@ class Rounds:
         self.found: dict[str, Found] = {}
 
     def run(self, rounds: int) -> dict[str, Any]:
-        """The first round is not counted: modules get compiled, files get into the page cache."""
+        """Medians are what counts: in the first round modules get compiled and files get into the page cache."""
         names = [name for name in WAYS[self.chain] if name == "Tamis" or _tool(name) in self.setting.pythons]
-        for number in range(rounds + 1):
-            print(f"{self.chain}: round {number} of {rounds}", file=sys.stderr)
+        for number in range(rounds):
+            print(f"{self.chain}: round {number + 1} of {rounds}", file=sys.stderr)
             for name in names:
                 if f"{name}, {self.chain}" not in self.failures:
-                    self._once(name, counted=number > 0)
+                    self._once(name)
         first = self.found["Tamis"]
         return {
             name: {
@@ -155,20 +155,18 @@ class Rounds:
             for name, usages in self.usages.items()
         }
 
-    def _once(self, name: str, counted: bool) -> None:
+    def _once(self, name: str) -> None:
         way: Way = WAYS[self.chain][name](self.setting, self.chain, f"{name} {self.chain}")
         try:
             usage = run_measured(way.command, way.environment)
-            if not counted:
-                self.found[name] = way.read(way.output)
+            self.found[name] = self.found.get(name) or way.read(way.output)
         except (BenchmarkError, OSError, KeyError, ValueError) as error:
             self.failures[f"{name}, {self.chain}"] = f"{type(error).__name__}: {error}"
             self.usages.pop(name, None)
             print(f"  {name} failed: {error}", file=sys.stderr)
             return
         print(f"  {name}: {usage.cpu_s:.1f} CPU s, {usage.seconds:.1f} s, {usage.peak_mb:.0f} MB", file=sys.stderr)
-        if counted:
-            self.usages.setdefault(name, []).append(usage)
+        self.usages.setdefault(name, []).append(usage)
 
 
 def _tool(name: str) -> str:

@@ -5,6 +5,7 @@ drop nothing by perplexity, so that what they say can be compared.
 """
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -137,7 +138,8 @@ def nemo_curator(setting: Setting, chain: str, name: str) -> Way:
     parts = [setting.pythons["nemo-curator"], HERE / "chain_nemo.py", setting.model, setting.corpus, output]
     command = [str(part) for part in (*parts, "--min-score", MIN_SCORE, "--workers", WORKERS)]
     read = from_parquet("id", lambda row: ("en", None))
-    return Way(command, {"RAY_USAGE_STATS_ENABLED": "0"}, output / "data", read)
+    path = f"{setting.pythons['nemo-curator'].parent}{os.pathsep}{os.environ['PATH']}"
+    return Way(command, {"RAY_USAGE_STATS_ENABLED": "0", "PATH": path}, output / "data", read)
 
 
 WAYS: dict[str, dict[str, Callable[[Setting, str, str], Way]]] = {

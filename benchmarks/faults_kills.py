@@ -5,7 +5,9 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,15 @@ GRACE_S = 25.0
 """A run that has not ended so long after an undisturbed one would have is taken as hanging."""
 
 
-def series(tool: Tool, corpus: Path, work: Path, kills: int) -> list[dict[str, Any]]:
+def series(tool: Tool, corpus: Path, work: Path, kills: int, victims: Sequence[str]) -> list[dict[str, Any]]:
     """A row for each kind of victim."""
     calm, seconds = undisturbed(tool, corpus, work / f"{tool.name}-calm")
     rows = []
-    for victim in VICTIMS:
+    for victim in victims:
         rounds = [
             killed(tool, corpus, work / f"{tool.name}-{victim}-{n}", victim, (calm, seconds)) for n in range(kills)
         ]
+        print(rounds, file=sys.stderr)
         rows.append({"tool": tool.name, "victim": victim, "seconds_undisturbed": seconds, **_summed(rounds)})
     return rows
 

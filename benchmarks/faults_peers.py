@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from faults_inputs import CASES, POISON, Case, lines, make_case
-from faults_kills import series
+from faults_kills import VICTIMS, series
 from faults_tools import TASKS, Tool, datatrove, output_of, run, tamis
 from peer_environments import DATATROVE
 from peers import CACHE, BenchmarkError, ensure_peer, machine, package_version
 
 LIMIT_S = 240.0
+TOOLS = ("Tamis", "datatrove")
 
 
 def main() -> int:
@@ -45,7 +46,9 @@ def main() -> int:
     print(inputs_table(result["inputs"]), flush=True)
     if arguments.kills:
         corpus = _corpus(work, arguments.documents)
-        result["kills"] = [row for tool in tools for row in series(tool, corpus, work, arguments.kills)]
+        result["kills"] = [
+            row for tool in tools for row in series(tool, corpus, work, arguments.kills, arguments.victims)
+        ]
         print(kills_table(result["kills"]))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
@@ -56,6 +59,8 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10, help="kills of each kind for each tool; 0: none")
+    parser.add_argument("--victims", nargs="+", default=list(VICTIMS), choices=VICTIMS, help="who is killed")
+    parser.add_argument("--tools", nargs="+", default=list(TOOLS), choices=TOOLS)
     parser.add_argument("--no-inputs", action="store_true", help="leave the bad inputs out")
     parser.add_argument("--documents", type=int, default=8000, help="documents of the runs that are killed")
     parser.add_argument("--peers", type=Path, default=CACHE, help="directory for the environments of other tools")
@@ -74,7 +79,8 @@ def _tools(arguments: argparse.Namespace) -> list[Tool]:
         raise BenchmarkError(str(error)) from error
     shutil.rmtree(arguments.work, ignore_errors=True)
     arguments.work.mkdir(parents=True)
-    return [tamis(arguments.work), datatrove(arguments.work, ensure_peer(DATATROVE, arguments.peers), model)]
+    both = tamis(arguments.work), datatrove(arguments.work, ensure_peer(DATATROVE, arguments.peers), model)
+    return [tool for tool in both if tool.name in arguments.tools]
 
 
 def _corpus(work: Path, documents: int) -> Path:

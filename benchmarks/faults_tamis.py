@@ -17,14 +17,15 @@ from pipeline.cli import main
 from stages.contract import Annotate
 from stages.language import Language
 
+MARK = sys.argv[1]
 _open = Language.open
 
 
 def _failing(self: Language) -> Annotate:
-    annotate, mark = _open(self), sys.argv[1]
+    annotate = _open(self)
 
     def failing(batch: pa.RecordBatch) -> pa.RecordBatch:
-        if pc.any(pc.match_substring(batch.column("text"), mark)).as_py():
+        if pc.any(pc.match_substring(batch.column("text"), MARK)).as_py():
             raise RuntimeError("a fault in a stage")
         return annotate(batch)
 

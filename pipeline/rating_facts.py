@@ -126,7 +126,7 @@ def _by_source(scores: np.ndarray, sources: Sequence[str]) -> Rows:
     for place, column in enumerate(scores.T):
         cells = np.bincount(codes * width + column, minlength=len(names) * width)
         counts[:, place] = cells.reshape(-1, width)[:, 1:]
-    return _bounded(names.tolist(), counts.reshape(len(names), -1))
+    return _bounded(names.tolist(), counts.reshape(len(names), len(CRITERIA) * SCORES))
 
 
 def _bounded(names: list[str], counts: np.ndarray) -> Rows:

@@ -29,6 +29,11 @@ def facts_of(scores: np.ndarray, start: int = 0, texts: dict[int, str] | None = 
     return found
 
 
+def test_a_shard_without_documents_has_facts_of_none() -> None:
+    found = facts_of(np.zeros((0, 14), np.int64))
+    assert (found.by_source, found.complete) == ({}, 0)
+
+
 def test_no_rating_no_facts() -> None:
     assert rating_facts(pa.table({"lang": ["en"]}), ["a"], ["1"], np.ones(1, bool), lambda rows: []) is None
 

@@ -56,8 +56,7 @@ def show_ends(console: Console, facts: dict[str, Any]) -> None:
     """What comes at the end of a report: the mixture, records in quarantine, shards, the slowest first."""
     groups = (facts.get("mixture") or {}).get("groups", [])
     keys = ("name", "contexts", "asked", "realised", "repetitions", "runs_out")
-    rows = ([visible(short(group.get(key))) if key == "name" else _number(group.get(key)) for key in keys]
-            for group in groups)  # fmt: skip
+    rows = (tuple(_cell(group.get(key)) for key in keys) for group in groups)
     _show(console, "mixture", ("group", "contexts", "asked", "realised", "repetitions", "runs out after"), rows)
     places = facts.get("quarantine_places", [])
     found = ((bad["reason"], bad["step"], bad["count"], visible(f"{bad['url']}:{bad['line'] or bad['offset'] or 0}"))
@@ -77,8 +76,8 @@ def _show_parts(console: Console, facts: dict[str, Any]) -> None:
     print_table(console, table("shards, the slowest first", columns, rows[:_MOST_SHARDS]), len(rows) - _MOST_SHARDS)
 
 
-def _number(value: Any) -> Any:
-    return short(value) if isinstance(value, float) else value
+def _cell(value: Any) -> Any:
+    return short(value) if isinstance(value, float | str) else value
 
 
 def _show_scores(console: Console, facts: dict[str, Any]) -> None:

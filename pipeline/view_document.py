@@ -38,7 +38,7 @@ def document(store: Store, place: str, row: int, uncovered: bool) -> dict[str, A
 
 
 def row_of(parquet: pq.ParquetFile, row: int) -> dict[str, Any]:
-    """One row, read with its row group alone; long lists are told by their length. Raises InputError if there is none."""
+    """One row, read with its row group alone; long lists by their length. Raises InputError if there is none."""
     begin = 0
     for group in range(parquet.num_row_groups):
         rows = parquet.metadata.row_group(group).num_rows

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 import pipeline.report_pages
+import pipeline.view_search
 from pipeline.compare import compare_page, compare_runs
 from pipeline.report import read_facts, rewrite_html
 from pipeline.report_pages import write_pages
 from pipeline.storage import Store
 from pipeline.view import Viewer
+from pipeline.view_question import Question
+from pipeline.view_search import Found
 from tests.browser import CHROMIUM, Browser, Tab
 from tests.looks import EMOJI, EVIL, HARMFUL_TEXT, RIGHT_TO_LEFT, looked_at, served
 
@@ -132,6 +135,33 @@ def test_the_viewer_filters_sorts_and_turns_pages(browser: Browser, viewer: View
         tab.run("document.querySelector('#ask').click()")
         tab.until("document.querySelector('#problem').textContent.includes('holds numbers')")
         assert all("400 (Bad Request)" in told for told in tab.complaints())
+
+
+def test_the_viewer_searches_on_until_it_is_stopped_or_asked_something_else(
+    browser: Browser, viewer: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.view_search, "SECONDS", 0.0)
+    whole = viewer.searches.page
+
+    def endless(question: Question, asker: str = "") -> Found:
+        found = whole(question, asker)
+        return found._replace(finished=False, searched=60) if question.text == "endless" else found
+
+    monkeypatch.setattr(viewer.searches, "page", endless)
+    with browser.tab(viewer.url) as tab:
+        tab.until("document.querySelectorAll('#list tbody tr').length === 50")
+        assert tab.run("document.querySelector('#stop').hidden")
+        tab.run("document.querySelector('#text').value = 'MANY words'; document.querySelector('#ask').click()")
+        tab.until("document.querySelector('#count').textContent.startsWith('1 document, ')")
+        tab.run("document.querySelector('#text').value = 'endless'; document.querySelector('#ask').click()")
+        tab.until("document.querySelector('#count').textContent.startsWith('0 documents found in 60 of 65')")
+        assert not tab.run("document.querySelector('#stop').hidden")
+        tab.run("document.querySelector('#stop').click()")
+        tab.until("document.querySelector('#list').getAttribute('aria-busy') === 'false'")
+        tab.run("document.querySelector('#ask').click(); document.querySelector('#text').value = ''")
+        tab.run("document.querySelector('#ask').click()")
+        tab.until("document.querySelector('#count').textContent.startsWith('65 documents, ')")
+        assert tab.run("document.querySelector('#problem').textContent") == ""
 
 
 def test_the_viewer_shows_what_documents_say_and_obeys_none(browser: Browser, viewer: Viewer) -> None:

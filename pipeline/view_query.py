@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.compare_documents import shards
-from pipeline.shard_sql import connect, literal, lock, pattern, patterns, quoted
+from pipeline.shard_sql import connect, literal, lock, patterns, quoted
 from pipeline.storage import Store
 from pipeline.view_cursors import Cursors, told
 from pipeline.view_question import LONG, Filter, Question, condition, is_number, is_plain, order
@@ -98,9 +98,11 @@ class Documents:
         order(self.columns, question)
         return [*dict.fromkeys([*self.shown, *([question.sort] if question.sort else [])]), "place", "row"]
 
-    def part(self, place: str, begin: int, end: int) -> str:
-        """The rows `begin` to `end` (excluded) of one shard as a relation; no other row group is read."""
-        some = f"{_ROWS.format(literal(pattern(place)))} WHERE file_row_number BETWEEN {int(begin)} AND {int(end) - 1}"
+    def part(self, places: Sequence[str], begin: int, end: int) -> str:
+        """Some shards of one kind as a relation, in order; of one, the rows `begin` to `end` (excluded) alone."""
+        some = _ROWS.format(", ".join(map(literal, patterns(places))))
+        if len(places) == 1:  # no other row group is read
+            some += f" WHERE file_row_number BETWEEN {int(begin)} AND {int(end) - 1}"
         return f"(SELECT *, {_OUTCOME} FROM ((FROM no_documents) UNION ALL BY NAME ({some})))"
 
     def ask(self, query: str, values: Sequence[Any], asker: str = "") -> list[tuple[Any, ...]]:
@@ -125,7 +127,7 @@ class Documents:
             begin += last - first
 
     def _span(self, asked: list[str], place: str, begin: int, end: int, asker: str) -> list[_Row]:
-        query = f"SELECT {', '.join(map(quoted, asked))} FROM {self.part(place, begin, end)} ORDER BY row"
+        query = f"SELECT {', '.join(map(quoted, asked))} FROM {self.part([place], begin, end)} ORDER BY row"
         return _named(asked, self.ask(query, [], asker))
 
 

@@ -5,6 +5,7 @@ shards in their order, some row groups at a time, for a share of a second in eac
 the last one stopped. A sorted list is that of what was found so far, and final when all documents were searched.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ MOST_FOUND = 20_000
 """Documents that a search lists; then it ends."""
 _PART_BYTES = 64_000_000
 """Of text that is searched at once."""
+_MOST_SHARDS = 64
+"""That are searched at once."""
 _MOST_AT_ONCE = 2_000
 """Documents that are found in a part before it is left for the page to be shown."""
 _MOST_SEARCHES = 4
@@ -41,6 +44,16 @@ class Found(NamedTuple):
     """Documents searched so far."""
     finished: bool
     """Whether nothing is left to search, or so many were found that the search ended."""
+
+
+class _Part(NamedTuple):
+    """What one query searches: row groups of a shard, or some small shards of one kind as a whole."""
+
+    places: tuple[str, ...]
+    begin: int
+    """First row of the shard; 0 of several."""
+    end: int
+    """The row after the last; of several, all their rows."""
 
 
 class Searches:
@@ -68,8 +81,9 @@ class _Search:
         self._documents = documents
         self._asked = asked
         self._where, self._values = condition(documents.columns, question)
+        self._rows = dict(zip(documents.places, documents.rows, strict=True))
         self._parts = _parts(documents)
-        self._next: tuple[str, int, int] | None = next(self._parts, None)
+        self._next = next(self._parts, None)
         self._found: list[dict[str, Any]] = []
         self._searched = 0
         self._guard = threading.Lock()
@@ -93,34 +107,67 @@ class _Search:
 
     def _go_on(self, asker: str) -> None:
         """Search one part, or as much of it as holds all that may be found at once."""
-        assert self._next is not None
-        place, begin, end = self._next
+        part = self._next
+        assert part is not None
         most = min(_MOST_AT_ONCE, MOST_FOUND - len(self._found))
-        query = f"SELECT {', '.join(map(quoted, self._asked))} FROM {self._documents.part(place, begin, end)}"
+        query = f"SELECT {', '.join(map(quoted, self._asked))} FROM {self._documents.part(*part)}"
         rows = self._documents.ask(f"{query} {self._where} LIMIT {most}", self._values, asker)
         self._found += [dict(zip(self._asked, row, strict=True)) for row in rows]
-        reached = self._found[-1]["row"] + 1 if len(rows) == most else end
-        self._searched += reached - begin
-        self._next = (place, reached, end) if reached < end else next(self._parts, None)
-        if len(self._found) == MOST_FOUND:
-            self._next = None
+        rest = self._left(part, self._found[-1]) if len(rows) == most else []
+        self._searched += part.end - part.begin - sum(left.end - left.begin for left in rest)
+        self._parts = itertools.chain(rest, self._parts)
+        self._next = next(self._parts, None) if len(self._found) < MOST_FOUND else None
+
+    def _left(self, part: _Part, last: dict[str, Any]) -> list[_Part]:
+        """What is left of a part after the last document that was found in it."""
+        at, row = part.places.index(last["place"]), last["row"] + 1
+        end = part.end if len(part.places) == 1 else self._rows[last["place"]]
+        others = part.places[at + 1 :]
+        left = [_Part((last["place"],), row, end), _Part(others, 0, sum(self._rows[place] for place in others))]
+        return [one for one in left if one.begin < one.end]
 
 
-def _parts(documents: Documents) -> Iterator[tuple[str, int, int]]:
-    """Shard, first row and the one after the last: row groups of one shard that hold about so much text."""
+def _parts(documents: Documents) -> Iterator[_Part]:
+    """All documents in the order of the shards, cut so that a part holds about so much text."""
+    several: list[str] = []
+    held, rows = 0, dict(zip(documents.places, documents.rows, strict=True))
     for place in documents.places:
-        with documents.store.filesystem.open(place, "rb") as file:
-            meta = pq.ParquetFile(file).metadata
-        text = next(at for at in range(meta.num_columns) if meta.schema.column(at).path == "text")
-        begin = end = held = 0
-        for group in map(meta.row_group, range(meta.num_row_groups)):
-            size = group.column(text).total_uncompressed_size
-            if held and held + size > _PART_BYTES:
-                yield place, begin, end
-                begin, held = end, 0
-            end, held = end + group.num_rows, held + size
-        if end > begin:
-            yield place, begin, end
+        sizes = _sizes(documents, place)
+        size = sum(one for _, one in sizes)
+        full = held + size > _PART_BYTES or len(several) == _MOST_SHARDS
+        if several and (full or _kind(place) != _kind(several[0])):
+            yield _Part(tuple(several), 0, sum(map(rows.__getitem__, several)))
+            several, held = [], 0
+        if size > _PART_BYTES:
+            yield from _cut(place, sizes)
+        elif rows[place]:
+            several.append(place)
+            held += size
+    if several:
+        yield _Part(tuple(several), 0, sum(map(rows.__getitem__, several)))
+
+
+def _kind(place: str) -> str:
+    return place.rpartition("/")[0]
+
+
+def _sizes(documents: Documents, place: str) -> list[tuple[int, int]]:
+    """Rows and bytes of text of each row group."""
+    with documents.store.filesystem.open(place, "rb") as file:
+        meta = pq.ParquetFile(file).metadata
+    text = next(at for at in range(meta.num_columns) if meta.schema.column(at).path == "text")
+    groups = map(meta.row_group, range(meta.num_row_groups))
+    return [(group.num_rows, group.column(text).total_uncompressed_size) for group in groups]
+
+
+def _cut(place: str, sizes: list[tuple[int, int]]) -> Iterator[_Part]:
+    begin = end = held = 0
+    for rows, size in sizes:
+        if held and held + size > _PART_BYTES:
+            yield _Part((place,), begin, end)
+            begin, held = end, 0
+        end, held = end + rows, held + size
+    yield _Part((place,), begin, end)
 
 
 def _sorted(rows: list[dict[str, Any]], question: Question) -> list[dict[str, Any]]:

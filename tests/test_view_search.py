@@ -92,11 +92,11 @@ def searched(row: dict[str, Any]) -> bool:
     return row["text"] is not None and (int(row["id"][1:]) < 300 or int(row["id"][1:]) % 4 == 0)
 
 
-@pytest.fixture
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One small part for each answer."""
+@pytest.fixture(params=[300, 64_000_000])
+def _small(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """One part for each answer: some row groups, or all shards of a kind, of which a few documents are taken."""
     monkeypatch.setattr(pipeline.view_search, "SECONDS", 0.0)
-    monkeypatch.setattr(pipeline.view_search, "_PART_BYTES", 300)
+    monkeypatch.setattr(pipeline.view_search, "_PART_BYTES", request.param)
     monkeypatch.setattr(pipeline.view_search, "_MOST_AT_ONCE", 7)
 
 

@@ -8,51 +8,70 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from cluster_processes import descendants
 from faults_tools import Output, Tool, end, output_of, run, start
+from peers import BenchmarkError
 
 VICTIMS = ("worker", "driver")
 GRACE_S = 25.0
 """A run that has not ended so long after an undisturbed one would have is taken as hanging."""
 
 
+@dataclass(frozen=True)
+class Calm:
+    """A run that nobody disturbed."""
+
+    output: Output
+    first_s: float
+    """Seconds until its first Parquet file was begun."""
+    seconds: float
+
+
 def series(tool: Tool, corpus: Path, work: Path, kills: int, victims: Sequence[str]) -> list[dict[str, Any]]:
     """A row for each kind of victim."""
-    calm, seconds = undisturbed(tool, corpus, work / f"{tool.name}-calm")
+    calm = undisturbed(tool, corpus, work / f"{tool.name}-calm")
     rows = []
     for victim in victims:
-        rounds = [
-            killed(tool, corpus, work / f"{tool.name}-{victim}-{n}", victim, (calm, seconds)) for n in range(kills)
-        ]
+        rounds = [killed(tool, corpus, work / f"{tool.name}-{victim}-{n}", victim, calm) for n in range(kills)]
         print(rounds, file=sys.stderr)
-        rows.append({"tool": tool.name, "victim": victim, "seconds_undisturbed": seconds, **_summed(rounds)})
+        rows.append({"tool": tool.name, "victim": victim, "seconds_undisturbed": calm.seconds, **_summed(rounds)})
     return rows
 
 
-def undisturbed(tool: Tool, corpus: Path, output: Path) -> tuple[Output, float]:
-    """What a run that nobody disturbs leaves, and its seconds."""
-    began = time.monotonic()
-    code, printed = run(tool, tool.command(corpus, output, False), 600)
-    assert code == 0, f"{tool.name} fails undisturbed, exit code {code}:\n{printed[-2000:]}"
-    return output_of(output), time.monotonic() - began
+def undisturbed(tool: Tool, corpus: Path, output: Path) -> Calm:
+    """What a run that nobody disturbs leaves, and when. Raises BenchmarkError if it fails."""
+    began, first = time.monotonic(), 0.0
+    process = start(tool, tool.command(corpus, output, False))
+    while process.poll() is None:
+        time.sleep(0.02)
+        if not first and next(output.rglob("*.parquet"), None):
+            first = time.monotonic() - began
+    if process.returncode:
+        raise BenchmarkError(f"{tool.name} fails undisturbed with exit code {process.returncode}")
+    return Calm(output_of(output), first, time.monotonic() - began)
 
 
-def killed(tool: Tool, corpus: Path, output: Path, victim: str, calm: tuple[Output, float]) -> dict[str, bool | int]:
+def killed(tool: Tool, corpus: Path, output: Path, victim: str, calm: Calm) -> dict[str, bool | int]:
     """One kill, what the run did, and what was there after the same command was given again."""
-    expected, seconds = calm
+    expected, seconds = calm.output, calm.seconds
     command = tool.command(corpus, output, False)
     process = start(tool, command)
-    hit = _kill(tool, process, victim, random.Random(output.name).uniform(0.1, 0.95) * seconds)
-    family = descendants(process.pid) if victim == "worker" else []
+    time.sleep(random.Random(output.name).uniform(calm.first_s, 0.95 * seconds))
+    family = _family(process.pid)
+    hit = _kill(tool, process, victim)
     code = _wait(process, seconds + GRACE_S)
     first = output_of(output)
     if code is None:
-        end([process.pid, *family, *descendants(process.pid)])
+        end([process.pid, *descendants(process.pid)])
         process.wait()
     again, _ = run(tool, command, seconds + 2 * GRACE_S)
+    left = [one.pid for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    end(left)
     found = output_of(output)
     shutil.rmtree(output, ignore_errors=True)
     return {
@@ -60,8 +79,8 @@ def killed(tool: Tool, corpus: Path, output: Path, victim: str, calm: tuple[Outp
         "hung": code is None,
         "went_on": code == 0,
         "claimed_but_incomplete": code == 0 and first.rows != expected.rows,
-        "unreadable_before": first.unreadable,
         "again_failed": again != 0,
+        "left_running": bool(left),
         "lost": len(expected.documents - found.documents),
         "doubled": sum(n - 1 for n in found.documents.values() if n > 1),
         "unreadable": found.unreadable,
@@ -69,20 +88,23 @@ def killed(tool: Tool, corpus: Path, output: Path, victim: str, calm: tuple[Outp
     }
 
 
-def _kill(tool: Tool, process: "subprocess.Popen[str]", victim: str, moment: float) -> bool:
-    """Whether there was a process to kill: a worker that is waited for a moment, or the driver itself."""
-    began = time.monotonic()
-    time.sleep(moment)
-    while victim == "worker" and process.poll() is None and time.monotonic() - began < moment + GRACE_S:
-        workers = [pid for pid in descendants(process.pid) if tool.is_worker(pid)]
-        if workers:
-            os.kill(random.Random(moment).choice(sorted(workers)), signal.SIGKILL)
+def _kill(tool: Tool, process: "subprocess.Popen[str]", victim: str) -> bool:
+    """Whether there was a process to kill: a worker, which is waited for while the run lasts, or the driver itself."""
+    while process.poll() is None:
+        workers = sorted(pid for pid in descendants(process.pid) if tool.is_worker(pid))
+        if victim == "driver" or workers:
+            os.kill(process.pid if victim == "driver" else random.Random(0).choice(workers), signal.SIGKILL)
             return True
         time.sleep(0.02)
-    if victim == "driver" and process.poll() is None:
-        os.kill(process.pid, signal.SIGKILL)
-        return True
     return False
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """The processes that a run started; unlike their numbers, they are not mistaken for later ones."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _wait(process: "subprocess.Popen[str]", seconds: float) -> int | None:

@@ -43,7 +43,8 @@ def main() -> int:
         "inputs": [_fed(tool, case, work) for case in CASES for tool in tools] if not arguments.no_inputs else [],
         "kills": [],
     }
-    print(inputs_table(result["inputs"]), flush=True)
+    if result["inputs"]:
+        print(inputs_table(result["inputs"]), flush=True)
     if arguments.kills:
         corpus = _corpus(work, arguments.documents)
         result["kills"] = [
@@ -126,7 +127,7 @@ def inputs_table(rows: list[dict[str, Any]]) -> str:
 
 def kills_table(rows: list[dict[str, Any]]) -> str:
     """The kills in Markdown."""
-    cells = ("tool", "victim", "kills", "hit", "went_on", "hung", "claimed_but_incomplete", "unreadable_before")
+    cells = ("tool", "victim", "kills", "hit", "went_on", "hung", "claimed_but_incomplete", "left_running")
     cells += ("again_failed", "lost", "doubled", "unreadable", "equal")
     names = (cell.replace("_", " ") for cell in cells)
     return "\n".join([f"| {' | '.join(names)} |", "|---" * len(cells) + "|", *(_line(row, cells) for row in rows)])

@@ -63,7 +63,7 @@ def drivers(config: Path) -> list[int]:
     pids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
     words = {pid: command_of(pid).split() for pid in pids}
     scripts = ("jobs/submit_ray.py", "jobs/submit_spark.py")
-    return [pid for pid, line in words.items() if line[1:2] and line[1] in scripts and line[2:] == [str(config)]]
+    return [pid for pid, line in words.items() if line[2:] == [str(config)] and line[1].endswith(scripts)]
 
 
 def address_of(cluster: Cluster) -> tuple[str, dict[str, str]]:

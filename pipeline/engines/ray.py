@@ -74,7 +74,7 @@ class RayEngine:
                     running[workers.start(function, item[1], self._site)] = item[0]
                 if not running:
                     return
-                for reference in self._ray.wait(list(running))[0]:
+                for reference in self._over(list(running)):
                     index = running.pop(reference)
                     with self._explained():
                         done = self._ray.get(reference)
@@ -83,6 +83,14 @@ class RayEngine:
                     yield index, done.result
         finally:
             workers.end(list(running))
+
+    def _over(self, running: list[Any]) -> list[Any]:
+        """Wait until a task is over. Ray wraps what a signal's handler raises, if the wait ends at that moment."""
+        try:
+            over: list[Any] = self._ray.wait(running)[0]
+        except SystemError as error:
+            raise error.__cause__ or error from None
+        return over
 
     def _on_each_node(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call a function in a worker of every node that is there, and wait for all."""

@@ -5,6 +5,7 @@ from html import escape
 
 WIDTH, LEFT, ROW, BAR = 960, 250, 26, 44
 COLOURS = ("#3b6ea5", "#c2703d", "#4f8f5b", "#8a5fa3", "#b0a03a", "#3f9a9a", "#a84a5a", "#6b7a8f", "#7d9b3f", "#9a6f4b")
+COLOURS += ("#2d4a7a", "#d09a8a", "#8fb8a0", "#c9c9c9", "#5a4a3a", "#b98ac0")
 
 
 def picture(parts: Mapping[str, float], total: float) -> str:

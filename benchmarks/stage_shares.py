@@ -92,11 +92,13 @@ def shares(report: dict[str, Any], read: float, total: float) -> dict[str, float
     A stage's own work on the rows is in `stage_seconds`; what is done between shards for a stage (its rounds, its
     gathering and solving, writing its contexts, estimating its mixture) are steps of their own in `seconds`.
 
-    >>> report = {"stage_seconds": {"language": 3.0, "order": 0.0}, "seconds": {"order solve": 2.0, "write": 1.0}}
-    >>> shares(report, 0.5, 7.0)
+    >>> report = {"stage_seconds": {"order": 0.0, "language": 3.0}, "seconds": {"order solve": 2.0, "write": 1.0}}
+    >>> shares({**report, "steps": [{"name": "read"}, {"name": "language"}, {"name": "order"}]}, 0.5, 7.0)
     {'read': 0.5, 'language': 3.0, 'order': 2.0, 'write': 1.0, 'rest: start, plan, records, report': 0.5}
     """
-    found = {READ: read, **report["stage_seconds"]}
+    order = [step["name"] for step in report["steps"]]
+    stages = sorted(report["stage_seconds"].items(), key=lambda item: order.index(item[0]))
+    found = {READ: read, **dict(stages)}
     owners = {"contexts": "pack", "mixed": "mixture", "mixture": "mixture", "write": "write"}
     for step, seconds in report["seconds"].items():
         first = step.partition(" ")[0]

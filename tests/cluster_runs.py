@@ -1,8 +1,10 @@
 """The whole chain on a real cluster as a user starts it: submitted, or from a node, watched, and ended."""
 
+import json
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,12 @@ def drivers(config: Path) -> list[int]:
     words = {pid: command_of(pid).split() for pid in pids}
     scripts = ("jobs/submit_ray.py", "jobs/submit_spark.py")
     return [pid for pid, line in words.items() if line[2:] == [str(config)] and line[1].endswith(scripts)]
+
+
+def jobs_of(cluster: Cluster) -> set[str]:
+    """The ids of the drivers that jobs of a Ray cluster had."""
+    with urllib.request.urlopen(f"{cluster.jobs}/api/jobs/", timeout=30) as page:
+        return {job["driver_info"]["id"] for job in json.load(page) if job["driver_info"]}
 
 
 def address_of(cluster: Cluster) -> tuple[str, dict[str, str]]:

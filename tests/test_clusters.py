@@ -1,5 +1,6 @@
 """The whole chain as a job of a real cluster: the same bytes as here, with nothing installed there, and after kills."""
 
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from tests.cluster_runs import (
     chain_config,
     drivers,
     end_well,
+    jobs_of,
     skip_unless_killing,
     start_engine,
     start_submitted,
@@ -96,7 +98,8 @@ def test_a_submitted_job_gives_the_same_bytes(cluster: Cluster, reference: Path)
     assert fingerprint(reference / name) == fingerprint(reference / "local")
     logs = list((reference / name / "logs").glob("*.log"))
     assert len(logs) >= 2
-    assert (reference / name / "logs" / f"{name}.json").is_file()
+    where = json.loads((reference / name / "logs" / f"{name}.json").read_text())
+    assert where["job"] in jobs_of(cluster) if cluster.jobs else where["master"] == cluster.address
     assert not any("harbour was quiet" in log.read_text() for log in logs)
 
 

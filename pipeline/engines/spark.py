@@ -88,6 +88,8 @@ class SparkEngine:
         return self
 
     def _settings(self) -> Any:
+        if "PYSPARK_GATEWAY_PORT" in os.environ:  # spark-submit: its settings are in the JVM that runs already
+            self._pyspark.SparkContext._ensure_initialized()
         settings = self._pyspark.SparkConf()
         settings.setIfMissing("spark.app.name", "tamis")
         if not settings.contains("spark.master"):

@@ -99,7 +99,7 @@ def _row(
 def _killed(work: Path, config: Path, engine: str, victim: str, name: str, seconds: float) -> tuple[bool, bool]:
     """Whether there was a process to kill, and whether the run went on without it."""
     run = subprocess.Popen(
-        _command(work, config, engine, name), env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        _command(work, config, engine, name), env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     began, moment = time.monotonic(), random.Random(name).uniform(0.1, 0.95) * seconds
     while run.poll() is None and not any((work / name).glob("steps/*/records/*.json")):
@@ -108,10 +108,15 @@ def _killed(work: Path, config: Path, engine: str, victim: str, name: str, secon
     mark = VICTIMS[engine][victim]
     found = [pid for pid in descendants(run.pid) if mark in command_of(pid)] if mark else [run.pid]
     alive = run.poll() is None
+    said = ""
     if found and alive:
-        os.kill(random.Random(name).choice(sorted(found)), signal.SIGKILL)
-    code = run.wait()
-    return bool(found) and alive, code == 0
+        chosen = random.Random(name).choice(sorted(found))
+        said = command_of(chosen)[:80]
+        os.kill(chosen, signal.SIGKILL)
+    errors = run.communicate()[1].decode(errors="replace")
+    if mark and run.returncode:
+        print(f"{name}: {said} killed, exit code {run.returncode}: {errors[-600:]}", file=sys.stderr)
+    return bool(said), run.returncode == 0
 
 
 def _run(work: Path, config: Path, engine: str, name: str) -> tuple[dict[str, str], float]:

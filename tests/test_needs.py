@@ -107,9 +107,23 @@ def test_memory_limits_how_many_tasks_run_on_this_machine_and_one_always_does(mo
     assert engine._most(Needs()) > 4
 
 
-def test_a_container_is_held_to_less_than_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("version", "controllers"), [(2, ""), (1, "memory")])
+def test_a_container_is_held_to_less_than_the_machine(
+    version: int, controllers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The least of the limits of the own group and of those around it; "max" and huge ones are none."""
     unlimited = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for said, expected in (("1000000", 1_000_000), ("max", unlimited), ("9" * 19, unlimited)):
-        (tmp_path / "limit").write_text(said + "\n")
-        monkeypatch.setattr("pipeline.engines.machine._LIMITS", (str(tmp_path / "limit"), str(tmp_path / "none")))
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    (tmp_path / "groups").write_text(f"7:cpu:/other\n{version}:{controllers}:/outer/inner\n")
+    monkeypatch.setattr("pipeline.engines.machine._GROUPS", tmp_path / "groups")
+    monkeypatch.setattr("pipeline.engines.machine._LIMITS", {controllers: (str(tmp_path), "limit")})
+    assert memory_bytes() == unlimited
+    for folder, said, expected in (
+        ("outer/inner", "max", unlimited),
+        ("", "9" * 19, unlimited),
+        ("outer", "2000000", 2_000_000),
+        ("outer/inner", "1000000", 1_000_000),
+        ("outer/inner", "3000000", 2_000_000),
+    ):
+        (tmp_path / folder / "limit").write_text(said + "\n")
         assert memory_bytes() == expected

@@ -131,10 +131,13 @@ class RayEngine:
     def __enter__(self) -> "RayEngine":
         if not self._ray.is_initialized():
             handler = signal.getsignal(signal.SIGTERM)
-            with contextlib.ExitStack() as back:
-                back.callback(os.chdir, Path.cwd())
-                self._start()
-                self._unpack()
+            with contextlib.ExitStack() as undo:
+                undo.callback(self.__exit__, None, None, None)
+                with contextlib.ExitStack() as back:
+                    back.callback(os.chdir, Path.cwd())
+                    self._start()
+                    self._unpack()
+                undo.pop_all()
             with contextlib.suppress(ValueError):  # not in the main thread, where Ray sets none either
                 signal.signal(signal.SIGTERM, handler)
         return self

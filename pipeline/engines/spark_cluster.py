@@ -82,11 +82,10 @@ def profile_of(context: Any, needs: Needs) -> tuple[int, Any]:
 
 def _cores(context: Any, needs: Needs) -> int:
     """The cores that a task must take, so that a host runs no more of them than it has cores and memory for."""
+    memory = _memory_of_hosts(context) if needs.memory_gb else 0  # a job, which brings executors that come on demand
     executors = _executors(context)
     largest = max((cores for _, cores, _ in executors), default=needs.cpus)
-    cores = needs.cpus
-    if needs.memory_gb and executors:
-        cores = cores_for(needs, _cores_of_host(executors), _memory_of_hosts(context))
+    cores = cores_for(needs, _cores_of_host(executors), memory) if memory and executors else needs.cpus
     if cores > largest:
         raise EngineError(
             f"a task needs {needs}, which takes {cores} cores or their share of a host's memory, and the largest "

@@ -46,6 +46,7 @@ class _Running:
         self._expected = expected
         self._answers = context.accumulator([], _answers_param())
         self._error: Exception | None = None
+        self._seen = 0
 
     def start(self, call: Callable[[tuple[int, Any]], _Answer], items: Any) -> None:
         """Call a function for every item of an RDD in the workers; what it answers arrives."""
@@ -65,23 +66,30 @@ class _Running:
 
     def arrived(self) -> Iterator[_Answer]:
         """What arrives, until all is there or the job failed."""
-        seen = 0
-        while seen < self._expected:
+        while self._seen < self._expected:
             alive = self._thread.is_alive()
-            found = self._answers.value[seen:]
+            found = self._take()
             yield from found
-            seen += len(found)
             if not found and not alive:
-                raise self._failure(seen)
+                raise self._failure(self._seen)
             if not found:
                 time.sleep(_POLL_S)
 
+    def _take(self) -> list[_Answer]:
+        """What came since the last time; it is held here no longer, and others may come meanwhile."""
+        held: list[_Answer] = self._answers.value
+        found = held[:]
+        del held[: len(found)]
+        self._seen += len(found)
+        return found
+
     def end(self) -> None:
         """Stop what still runs and wait for the thread."""
-        if self._thread.is_alive() and len(self._answers.value) < self._expected:
+        self._take()
+        if self._thread.is_alive() and self._seen < self._expected:
             self._context.cancelJobGroup(self._group)
         self._thread.join()
-        self._answers.value = []
+        self._take()
 
     def _failure(self, seen: int) -> EngineError:
         why = _short(self._error) if self._error else f"{seen} of {self._expected} results came"

@@ -24,7 +24,7 @@ from pipeline.credentials import without_credentials
 from pipeline.manifest import read_manifest
 from pipeline.report_page import page, source_of
 from pipeline.storage import Store
-from pipeline.view_cursors import Superseded
+from pipeline.view_cursors import Superseded, Ticket
 from pipeline.view_document import document
 from pipeline.view_query import PAGE, Documents
 from pipeline.view_question import COMPARISONS, Filter, Question
@@ -145,7 +145,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif name in _ASSETS:
             self._send(HTTPStatus.OK, _ASSETS[name], source_of(name))
         elif name == "documents":
-            self._json(self._listed(question_of(asked), asked.get("asker", "")[:64]))
+            ticket = self.server.documents.ticket(asked.get("asker", "")[:64])
+            self._json(self._listed(question_of(asked), ticket))
         elif name == "document":
             if (place := asked["place"]) not in self.server.documents.places:
                 raise InputError("view: the place is no shard of this run")
@@ -161,13 +162,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         facts = {"columns": columns, "shown": documents.shown, "numbers": numbers, "comparisons": COMPARISONS}
         return {"manifest": self.server.manifest, **facts}
 
-    def _listed(self, question: Question, asker: str) -> dict[str, Any]:
+    def _listed(self, question: Question, ticket: Ticket) -> dict[str, Any]:
         """One page; of a search, with how far it is: `count` is that of the documents found so far."""
         documents = self.server.documents
         if not question.text:
-            rows, count = documents.page(question, asker), documents.count(question, asker)
+            rows, count = documents.page(question, ticket), documents.count(question, ticket)
             return {"rows": rows, "count": count, "finished": True, "page": PAGE}
-        found = self.server.searches.page(question, asker)
+        found = self.server.searches.page(question, ticket)
         progress = {"searched": found.searched, "of": sum(documents.rows), "finished": found.finished}
         return {"rows": found.rows, "count": found.found, **progress, "page": PAGE}
 

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.compare_documents import shards
 from pipeline.shard_sql import connect, literal, lock, patterns, quoted
 from pipeline.storage import Store
-from pipeline.view_cursors import Cursors, told
+from pipeline.view_cursors import NOBODY, Cursors, Ticket, told
 from pipeline.view_question import LONG, Filter, Question, condition, is_number, is_plain, order
 
 __all__ = ["PAGE", "Documents", "Filter", "Question"]
@@ -72,15 +72,15 @@ class Documents:
         plain = ((name, kind) for name, kind in self.columns.items() if name not in LONG and is_plain(kind))
         return [{"name": name, "number": is_number(kind)} for name, kind in plain]
 
-    def count(self, question: Question, asker: str = "") -> int:
+    def count(self, question: Question, ticket: Ticket = NOBODY) -> int:
         """How many documents answer; texts are not searched for that."""
         if not question.filters:
             return sum(self.rows)
         where, values = condition(self.columns, Question(question.filters))
-        ((count,),) = self.ask(f"SELECT count(*) FROM documents {where}", values, asker)
+        ((count,),) = self.ask(f"SELECT count(*) FROM documents {where}", values, ticket)
         return int(count)
 
-    def page(self, question: Question, asker: str = "") -> list[_Row]:
+    def page(self, question: Question, ticket: Ticket = NOBODY) -> list[_Row]:
         """One page of documents, without their texts: columns that are shown, and `place` and `row`.
 
         Without filter and order, only the rows of the page are read, wherever it is.
@@ -89,9 +89,9 @@ class Documents:
         where, values = condition(self.columns, question)
         begin = PAGE * max(0, question.page)
         if not where and not question.sort:
-            return [row for one in self._spans(begin) for row in self._span(asked, *one, asker)]
+            return [row for one in self._spans(begin) for row in self._span(asked, *one, ticket)]
         chosen = f"SELECT {', '.join(map(quoted, asked))} FROM documents {where} {order(self.columns, question)}"
-        return _named(asked, self.ask(f"{chosen} LIMIT ? OFFSET ?", [*values, PAGE, begin], asker))
+        return _named(asked, self.ask(f"{chosen} LIMIT ? OFFSET ?", [*values, PAGE, begin], ticket))
 
     def asked(self, question: Question) -> list[str]:
         """The columns of an answer."""
@@ -105,9 +105,13 @@ class Documents:
             some += f" WHERE file_row_number BETWEEN {int(begin)} AND {int(end) - 1}"
         return f"(SELECT *, {_OUTCOME} FROM ((FROM no_documents) UNION ALL BY NAME ({some})))"
 
-    def ask(self, query: str, values: Sequence[Any], asker: str = "") -> list[tuple[Any, ...]]:
+    def ticket(self, asker: str) -> Ticket:
+        """To be taken when a request arrives; see Cursors.ticket."""
+        return self._cursors.ticket(asker)
+
+    def ask(self, query: str, values: Sequence[Any], ticket: Ticket = NOBODY) -> list[tuple[Any, ...]]:
         """Rows of a query; see Cursors.ask."""
-        return self._cursors.ask(query, values, asker)
+        return self._cursors.ask(query, values, ticket)
 
     def close(self) -> None:
         """End all questions and remove what was spilled."""
@@ -126,9 +130,9 @@ class Documents:
             yield self.places[at], first, last
             begin += last - first
 
-    def _span(self, asked: list[str], place: str, begin: int, end: int, asker: str) -> list[_Row]:
+    def _span(self, asked: list[str], place: str, begin: int, end: int, ticket: Ticket) -> list[_Row]:
         query = f"SELECT {', '.join(map(quoted, asked))} FROM {self.part([place], begin, end)} ORDER BY row"
-        return _named(asked, self.ask(query, [], asker))
+        return _named(asked, self.ask(query, [], ticket))
 
 
 def _named(names: list[str], rows: list[tuple[Any, ...]]) -> list[_Row]:

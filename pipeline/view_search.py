@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from pipeline.shard_sql import quoted
-from pipeline.view_cursors import Superseded
+from pipeline.view_cursors import NOBODY, Ticket
 from pipeline.view_query import PAGE, Documents
 from pipeline.view_question import Question, condition
 
@@ -64,8 +64,11 @@ class Searches:
         self._guard = threading.Lock()
         self._known: dict[tuple[Any, ...], _Search] = {}
 
-    def page(self, question: Question, asker: str = "") -> Found:
-        """What is known after some more searching, unless the page is full already. Raises InputError."""
+    def page(self, question: Question, ticket: Ticket = NOBODY) -> Found:
+        """What is known after some more searching, unless the page is full already.
+
+        Raises InputError, and Superseded if the asker took a newer ticket meanwhile.
+        """
         asked = tuple(self._documents.asked(question))
         key = (question.filters, question.text, asked)
         with self._guard:
@@ -73,7 +76,7 @@ class Searches:
             self._known[key] = search
             while len(self._known) > _MOST_SEARCHES:
                 del self._known[next(iter(self._known))]
-        return search.page(question, asker)
+        return search.page(question, ticket)
 
 
 class _Search:
@@ -87,31 +90,26 @@ class _Search:
         self._found: list[dict[str, Any]] = []
         self._searched = 0
         self._guard = threading.Lock()
-        self._latest = 0
 
-    def page(self, question: Question, asker: str) -> Found:
-        """Search for a while, by one thread at a time; then a page of what was found."""
-        self._latest += 1
-        mine = self._latest
+    def page(self, question: Question, ticket: Ticket) -> Found:
+        """Search for a while, by one thread at a time, for whichever page; then a page of what was found."""
         end = PAGE * (max(0, question.page) + 1)
         with self._guard:
             until = time.monotonic() + SECONDS
             while self._next and (question.sort or len(self._found) <= end):
-                if mine != self._latest:
-                    raise Superseded("view: the same was asked again")
-                self._go_on(asker)
+                self._go_on(ticket)
                 if time.monotonic() >= until:
                     break
             rows = _sorted(self._found, question)
             return Found(rows[end - PAGE : end], len(self._found), self._searched, self._next is None)
 
-    def _go_on(self, asker: str) -> None:
+    def _go_on(self, ticket: Ticket) -> None:
         """Search one part, or as much of it as holds all that may be found at once."""
         part = self._next
         assert part is not None
         most = min(_MOST_AT_ONCE, MOST_FOUND - len(self._found))
         query = f"SELECT {', '.join(map(quoted, self._asked))} FROM {self._documents.part(*part)}"
-        rows = self._documents.ask(f"{query} {self._where} LIMIT {most}", self._values, asker)
+        rows = self._documents.ask(f"{query} {self._where} LIMIT {most}", self._values, ticket)
         self._found += [dict(zip(self._asked, row, strict=True)) for row in rows]
         rest = self._left(part, self._found[-1]) if len(rows) == most else []
         self._searched += part.end - part.begin - sum(left.end - left.begin for left in rest)

@@ -3,10 +3,12 @@
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,12 +20,13 @@ import pipeline.view_cursors
 import pipeline.view_search
 from pipeline.hiding import HARM_FILTER, HARMFUL
 from pipeline.storage import Store
-from pipeline.view_cursors import Superseded
+from pipeline.view_cursors import Superseded, Ticket
 from pipeline.view_query import PAGE, Documents
 from pipeline.view_question import COMPARISONS, Filter, Question
-from pipeline.view_search import Searches
+from pipeline.view_search import Found, Searches
 from stages.errors import InputError
 
+T = TypeVar("T")
 ROWS = 400
 SCORES = [math.nan, None, math.inf, -math.inf, -0.0, 0.7, 3.5, 3.5]
 SCHEMA = pa.schema(
@@ -216,21 +219,83 @@ FOREVER = "SELECT count(*) FROM range(1000000000) a, range(1000000000) b WHERE a
 
 
 def test_a_question_ends_the_one_before_it(documents: Documents) -> None:
+    with asked_forever(documents, "page") as ended:
+        assert documents.ask("SELECT 1", [], documents.ticket("another page")) == [(1,)]
+        assert not ended
+        assert documents.ask("SELECT 1", [], documents.ticket("page")) == [(1,)]
+    assert [type(error) for error in ended] == [Superseded]
+
+
+def test_an_older_request_does_not_end_a_newer_one(documents: Documents) -> None:
+    older = documents.ticket("page")
+    with asked_forever(documents, "page") as ended:
+        with pytest.raises(Superseded):
+            documents.ask("SELECT 1", [], older)
+        assert not ended
+        documents.ask("SELECT 1", [], documents.ticket("page"))
+    assert [type(error) for error in ended] == [Superseded]
+
+
+@contextlib.contextmanager
+def asked_forever(documents: Documents, asker: str) -> Iterator[list[BaseException]]:
+    """A query that is running and has no end; how it ended is in the list when this is left."""
     ended: list[BaseException] = []
 
-    def ask() -> None:
+    def ask(ticket: Ticket) -> None:
         try:
-            documents.ask(FOREVER, [], "page")
+            documents.ask(FOREVER, [], ticket)
         except InputError as error:
             ended.append(error)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=ask, args=[documents.ticket(asker)])
     thread.start()
-    while not ended:  # the first may come before the other is asked
-        assert documents.ask("SELECT 1", [], "another page") == [(1,)]
-        assert documents.ask("SELECT 1", [], "page") == [(1,)]
+    while asker not in documents._cursors._queries and not ended:
+        time.sleep(0.001)
+    yield ended
     thread.join()
-    assert isinstance(ended[0], Superseded)
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_search_ends_between_its_parts_when_its_page_asks_anew(
+    documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.view_search, "SECONDS", 60.0)
+    newer = meanwhile(documents, monkeypatch, lambda: documents.ticket("page"))
+    with pytest.raises(Superseded):
+        Searches(documents).page(Question(text="zwei", sort="id"), documents.ticket("page"))
+    assert documents.ask("SELECT 1", [], newer[0]) == [(1,)]
+
+
+@pytest.mark.usefixtures("_small")
+def test_two_pages_share_a_search_and_end_neither(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline.view_search, "SECONDS", 60.0)
+    searches, question = Searches(documents), Question(text="zwei", sort="id")
+    with ThreadPoolExecutor(1) as pool:
+
+        def other() -> "Future[Found]":
+            answer = pool.submit(searches.page, question, documents.ticket("another page"))
+            time.sleep(0.05)  # it waits for its turn by then
+            return answer
+
+        others = meanwhile(documents, monkeypatch, other)
+        found = searches.page(question, documents.ticket("page"))
+        assert found.finished
+        assert others[0].result() == found
+
+
+def meanwhile(documents: Documents, monkeypatch: pytest.MonkeyPatch, act: Callable[[], T]) -> list[T]:
+    """Have something happen after the first query from here on; what came of it will be in the list."""
+    happened: list[T] = []
+    ask = documents.ask
+
+    def then(query: str, values: Sequence[Any], ticket: Ticket) -> list[tuple[Any, ...]]:
+        rows = ask(query, values, ticket)
+        if not happened:
+            happened.append(act())
+        return rows
+
+    monkeypatch.setattr(documents, "ask", then)
+    return happened
 
 
 def test_a_question_that_takes_too_long_is_given_up(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:

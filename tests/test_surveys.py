@@ -174,5 +174,5 @@ def test_people_see_what_it_found(tmp_path: Path, paths: tuple[str, ...], capsys
     assert "above: mean" in shown
     assert "characters" in shown
     page = (tmp_path / "run/report.html").read_text()
-    assert '<h2 id="survey-above">above</h2>' in page
-    assert "<p>mean " in page
+    assert '<h2 id="survey-above">Above</h2>' in page
+    assert "<li>mean " in page

@@ -77,7 +77,7 @@ def aggregate(table: pa.Table, alive: np.ndarray) -> dict[str, Aggregate]:
         keys = _keys(table.column(column.name), column.type)
         if keys is not None:
             kept = [key for key, alive_row in zip(keys, alive, strict=True) if alive_row]
-            found[column.name] = Aggregate(_counts(keys), _counts(kept))
+            found[column.name] = _counted(Counter(keys), Counter(kept))
     return found
 
 
@@ -118,8 +118,14 @@ def _keys(column: pa.ChunkedArray, kind: pa.DataType) -> list[str | None] | None
     return [key if ok else None for key, ok in zip(short, valid & finite, strict=True)]
 
 
-def _counts(keys: Iterable[str | None]) -> Counts:
-    counter = Counter(key for key in keys if key is not None)
-    common = counter.most_common(MOST_VALUES)
-    rest = counter.total() - sum(count for _, count in common)
-    return dict(sorted(common)) | ({OTHER: rest} if rest else {})
+def _counted(every: Counter[str | None], kept: Counter[str | None]) -> Aggregate:
+    """The most frequent values of all rows, and the counts of the same ones among the kept rows."""
+    common = [key for key, _ in every.most_common(MOST_VALUES + 1) if key is not None][:MOST_VALUES]
+    return Aggregate(_among(common, every), _among(common, kept))
+
+
+def _among(values: Iterable[str], counts: Counter[str | None]) -> Counts:
+    """The counts of some values in order, and those of all others as one."""
+    found = {value: counts[value] for value in sorted(values) if counts[value]}
+    rest = counts.total() - counts[None] - sum(found.values())
+    return found | ({OTHER: rest} if rest else {})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.aggregates import OTHER, aggregate, merge, rounded
+from pipeline.aggregates import MOST_VALUES, OTHER, aggregate, merge, paired, rounded
 
 NUMBERS = st.floats(1e-290, 1e290) | st.floats(-1e290, -1e-290) | st.just(0.0)
 
@@ -65,6 +65,19 @@ def test_rare_values_of_many_are_counted_together() -> None:
     found = aggregate(pa.table({"t": values}), np.ones(len(values), dtype=bool))["t"].all
     assert (found["common"], len(found), sum(found.values())) == (5, 1001, 1505)
     assert found[OTHER] == 501
+
+
+@pytest.mark.parametrize("kept_from", [0, 1, 1500, 2999, 3000])
+def test_no_row_has_more_kept_than_there_are(kept_from: int) -> None:
+    values = [f"value {n:04d}" for n in range(3000)]
+    alive = np.arange(3000) >= kept_from
+    rows = paired(aggregate(pa.table({"t": values}), alive)["t"])
+    assert len(rows) == MOST_VALUES + 1
+    assert all(kept <= every for every, kept in rows.values())
+    assert [sum(counts) for counts in zip(*rows.values(), strict=True)] == [3000, 3000 - kept_from]
+    assert {value: counts for value, counts in rows.items() if value != OTHER} == {
+        value: [1, int(alive[values.index(value)])] for value in rows if value != OTHER
+    }
 
 
 COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(1, 9))

@@ -191,15 +191,31 @@ def _key_of(override: str) -> str:
 
 
 def _absolute(raw: dict[str, Any], path: list[str]) -> list[Any]:
-    """The path of an override from the root; a first part that is the name of a chained stage means that stage."""
-    if path[0] in TOP_LEVEL or len(path) < 2:
+    """The path of an override from the root: `stage.key` means the stage of that name, and `stages.2.stage.key` the one
+    at that place, counted from 0, where the chain has several of the name."""
+    placed = path[0] == "stages" and len(path) > 3
+    if len(path) < 2 or (path[0] in TOP_LEVEL and not placed):
         return path
-    chain = _stage_list(raw)
-    for index, entry in enumerate(chain):
-        if entry == path[0] or (isinstance(entry, dict) and path[0] in entry):
-            chain[index] = {path[0]: (entry[path[0]] if isinstance(entry, dict) else None) or {}}
-            return ["stages", index, *path]
-    raise ConfigError(f"--set {'.'.join(path)}: '{path[0]}' is neither a section nor a stage of this configuration")
+    chain, (name, *keys) = _stage_list(raw), path[2:] if placed else path
+    places = [
+        place for place, entry in enumerate(chain) if entry == name or (isinstance(entry, dict) and name in entry)
+    ]
+    place = _one_place([place for place in places if not placed or str(place) == path[1]], name, path)
+    entry = chain[place]
+    chain[place] = {name: (entry[name] if isinstance(entry, dict) else None) or {}}
+    return ["stages", place, name, *keys]
+
+
+def _one_place(places: list[int], name: str, path: list[str]) -> int:
+    """The place that an override means. Raises ConfigError if there is none, or more than one."""
+    key = ".".join(path)
+    if not places:
+        found = ".".join(path[:3]) if path[0] == "stages" else name
+        raise ConfigError(f"--set {key}: '{found}' is neither a section nor a stage of this configuration")
+    if len(places) > 1:
+        several = " or ".join(f"stages.{place}.{key}" for place in places)
+        raise ConfigError(f"--set {key}: found {len(places)} stages '{name}', expected one of them: --set {several}")
+    return places[0]
 
 
 def _positive(key: str, value: float) -> None:

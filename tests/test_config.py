@@ -136,6 +136,18 @@ def test_the_last_override_counts_and_values_are_yaml(path: Path) -> None:
     assert load_config(path, ["input.text=a=b"]).input.text == "a=b"
 
 
+def test_a_stage_among_several_of_its_name_is_told_by_its_place(path: Path) -> None:
+    path.write_text(yaml.safe_dump(MINIMAL | {"stages": ["length", {"length": {"unit": 2}}]}))
+    assert load_config(path, ["stages.1.length.least=5"]).stages == (Length(), Length(unit=2, least=5))
+    assert load_config(path, ["stages.0.length.least=5"]).stages == (Length(least=5), Length(unit=2))
+    expected = r"found 2 stages 'length'.*--set stages.0.length.least or stages.1.length.least$"
+    with pytest.raises(ConfigError, match=expected):
+        load_config(path, ["length.least=5"])
+    for wrong in ("stages.2.length.least=5", "stages.-1.length.least=5", "stages.0.language.least=5"):
+        with pytest.raises(ConfigError, match=r"'stages\..*' is neither a section nor a stage"):
+            load_config(path, [wrong])
+
+
 @pytest.mark.parametrize(
     "override",
     [

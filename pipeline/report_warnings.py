@@ -35,7 +35,8 @@ def warnings_of(facts: dict[str, Any]) -> list[Warned]:
 
 
 def _drops(facts: dict[str, Any]) -> Iterator[Warned]:
-    for counts in facts.get("funnel", []):
+    chain = facts.get("config", {}).get("stages", [])
+    for place, counts in enumerate(facts.get("funnel", [])):
         dropped, entered, name = sum(counts["dropped"].values()), counts["entered"], counts["stage"]
         if entered and dropped >= NEARLY * entered:
             largest = max(counts["dropped"].items(), key=lambda item: item[1])
@@ -44,14 +45,13 @@ def _drops(facts: dict[str, Any]) -> Iterator[Warned]:
                 f"{dropped:,} of {entered:,} documents, most of them as {largest[0]}: check its thresholds.",
                 "funnel",
             )
-        elif entered and not dropped and _may_drop(facts, name):
+        elif entered and not dropped and _may_drop(name, chain[place : place + 1]):
             yield Warned(f"{name} dropped nothing", f"All {entered:,} documents passed its thresholds.", "funnel")
 
 
-def _may_drop(facts: dict[str, Any], name: str) -> bool:
-    """Whether a stage has a threshold that is set."""
-    chain = facts.get("config", {}).get("stages", [])
-    given: dict[str, Any] = next((settings[name] for settings in chain if name in settings), {})
+def _may_drop(name: str, entry: list[dict[str, Any]]) -> bool:
+    """Whether a stage has a threshold that is set; `entry` is what the configuration says at its place, if anything."""
+    given: dict[str, Any] = next((settings[name] for settings in entry if name in settings), {})
     try:
         known = settings_of(stages.stage_class(name))
         return any(given.get(setting.name, setting.default) for setting in known if setting.filter)

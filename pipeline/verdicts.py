@@ -52,7 +52,7 @@ class Verdict:
     quarantines: list[str]
     """Files with rows on which a stage failed."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Stage -> what it took to annotate the rows."""
+    """Stage -> what it took to annotate the rows; the sum where the chain has several of the name."""
 
 
 def judge(store: Store, steps: tuple[Step, ...], shard: Shard, tick: Tick) -> Verdict:
@@ -85,7 +85,7 @@ def _apply(verdict: Verdict, stage: Stage, record: SidecarRecord, sidecar: pa.Ta
     by_reason = dict(sorted(Counter(reasons[dropped]).items()))
     kept = int(verdict.alive.sum())
     verdict.counts.append(StageCounts(stage.name, entered, kept, by_reason, record.quarantined))
-    verdict.seconds[stage.name] = record.seconds
+    verdict.seconds[stage.name] = verdict.seconds.get(stage.name, 0.0) + record.seconds
     if record.quarantine:
         verdict.quarantines.append(record.quarantine)
 

@@ -170,6 +170,21 @@ def test_what_is_usual_is_not() -> None:
     assert warnings_of(facts(funnel=usual, statuses={"rating_status": {"ok": 9, "invalid": 1}})) == []
 
 
+@pytest.mark.parametrize(("first", "second", "warned"), [(0, 9, 1), (9, 0, 1), (9, 9, 2), (0, 0, 0)])
+def test_a_threshold_counts_for_the_stage_at_its_place(first: int, second: int, warned: int) -> None:
+    chain = [{"tokens": {"min_tokens": least, "max_tokens": 0}} for least in (first, second)]
+    found = facts(funnel=[stage("tokens", 100), stage("tokens", 100)], config={"stages": chain})
+    assert len(warnings_of(found)) == warned
+
+
+def test_the_work_of_stages_of_one_name_is_shown_once(run: Path) -> None:
+    found = read_facts(Store(str(run)))
+    (again,) = (counts for counts in found["funnel"] if counts["stage"] == "lengths")
+    page = render(found | {"funnel": [*found["funnel"], again], "stage_seconds": {"lengths": 7.0, "perplexity": 3.0}})
+    work = page.split("Work by stage</h3>")[1].split("</table>")[0]
+    assert re.findall(r'<th scope="row">(\w+)<', work) == ["lengths", "perplexity"]
+
+
 def test_skewed_and_cut_buckets_are_named() -> None:
     columns = ["group", "documents", "without vector", "buckets", "smallest", "largest", "cut by hash"]
     order = {"notes": [], "columns": columns, "rows": [["web", 1000, 0, 20, 5, 900, 0], ["a", 100, 0, 1, 100, 100, 1]]}

@@ -1,11 +1,15 @@
 """Verdicts: the right rows, from stages that drop, fail, answer nothing or break their contract."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+import pipeline.verdicts
 from pipeline.documents import Document
 from pipeline.formats import Place
 from pipeline.plan import Step
@@ -13,6 +17,7 @@ from pipeline.quarantine import merge_quarantine
 from pipeline.reading import SCHEMA, as_batch
 from pipeline.records import file_record
 from pipeline.shards import ShardWriter, read_table
+from pipeline.sidecars import SidecarRecord, ensure_sidecar
 from pipeline.storage import Store
 from pipeline.verdicts import Shard, Verdict, judge
 from stages.errors import ContractError
@@ -166,6 +171,32 @@ def test_a_sidecar_that_is_gone_or_cut_short_is_made_again(store: Store) -> None
     assert sidecar.read_bytes() == content
     sidecar.unlink()
     assert run(store, shard, Length()).columns == first.columns
+
+
+def test_the_work_of_stages_of_one_name_adds_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline.verdicts, "ensure_sidecar", _taking(3.0))
+    verdict = run(store, make_shard(store, TEXTS), Length(least=2), Named(), Echo())
+    assert verdict.seconds == {"length": 6.0, "echo": 3.0}
+    assert [counts.stage for counts in verdict.counts] == ["length", "length", "echo"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Named(Length):
+    """The stage `length` once more, with a column of its own."""
+
+    @property
+    def adds(self) -> pa.Schema:
+        return pa.schema([pa.field("length_again", pa.int64())])
+
+    def decide(self, annotations: pa.RecordBatch) -> pa.StringArray:
+        return pa.nulls(annotations.num_rows, pa.string())
+
+
+def _taking(seconds: float) -> Callable[..., SidecarRecord]:
+    def ensured(*given: Any) -> SidecarRecord:
+        return dataclasses.replace(ensure_sidecar(*given), seconds=seconds)
+
+    return ensured
 
 
 def test_progress_counts_every_row_and_byte_once(store: Store) -> None:

@@ -5,13 +5,15 @@
 
 Aioli probes each group within the run, measures the validation losses of all, and moves the shares; every decision is
 a line of OUTPUT/mixture.jsonl before a sample is trained on it. The last contexts of each group validate and are not
-trained on. Killed at any moment, the same command goes on from OUTPUT/checkpoint.pt, on the same order of data.
+trained on. Killed at any moment, the same command goes on from OUTPUT/checkpoint.pt, on the same order of data; under
+other settings it refuses to. At the end the trained model is in OUTPUT/checkpoint.pt.
 With `--prior` a tenth of the steps is trained first on the last mixture of another log of the same groups.
 
 For the Hugging Face Trainer, `pipeline.data.trainer` has a callback that does the same.
 """
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,12 +25,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from jobs.train_on_mixture import collated, model_of
 from pipeline.data import ContextSource, Held, MixtureDataset, MixtureRun, parquet_groups
 from pipeline.data.loops import facts_of
-from stages.errors import TamisError
+from stages.errors import InputError, TamisError
 from stages.mixture_aioli import Aioli
 from stages.mixture_log import LogWriter, read_log
 from stages.mixture_task import Task
 
 Sources = Mapping[str, ContextSource]
+RATE = 3e-3
+"""Learning rate."""
 
 
 def main() -> None:
@@ -48,8 +52,9 @@ def train(arguments: argparse.Namespace) -> None:
     groups = parquet_groups(arguments.run / "contexts")
     sources, held = _divided(groups, arguments.held)
     task = Task({name: len(source) for name, source in sources.items()}, arguments.steps, arguments.batch)
+    writer = _writer(task, sources, arguments)
     learner = _learner(model_of(arguments, groups), arguments)
-    run = MixtureRun(_estimator(task, arguments), _writer(task, sources, arguments), learner.estimator)
+    run = MixtureRun(_estimator(task, arguments), writer, learner.estimator)
     dataset = MixtureDataset(arguments.output / "mixture.jsonl", dict(sources), arguments.batch)
     dataset.seek(learner.step * arguments.batch)
     _tell(run, learner, held)
@@ -58,6 +63,7 @@ def train(arguments: argparse.Namespace) -> None:
         _tell(run, learner, held)
         if learner.step % arguments.every == 0:
             learner.save(run.state_dict())
+    learner.save(run.state_dict())
 
 
 @dataclass
@@ -100,7 +106,7 @@ def _learner(model: Any, arguments: argparse.Namespace) -> Learner:
     """As it was saved, or at the start."""
     import torch
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
     learner = Learner(model, optimizer, arguments.tokens, arguments.output / "checkpoint.pt")
     if learner.checkpoint.exists():
         state = torch.load(learner.checkpoint, weights_only=True)
@@ -118,19 +124,41 @@ def _divided(groups: Sources, held: int) -> tuple[dict[str, Held], dict[str, Hel
 
 
 def _estimator(task: Task, arguments: argparse.Namespace) -> Aioli:
-    """Raises ConfigError if there are too few steps to probe every group in each round."""
+    """Raises ConfigError if there are too few steps to probe every group in each round, or the prior is of others."""
     prior = dict(read_log(arguments.prior).entries[-1].decision.mixture) if arguments.prior else None
     return Aioli(task, arguments.rounds, prior=prior, warm_steps=arguments.steps // 10 if prior else 0)
 
 
 def _writer(task: Task, sources: Mapping[str, Held], arguments: argparse.Namespace) -> LogWriter:
-    """Raises ConfigError if the log is of other data or settings."""
+    """Raises ConfigError if the log is of other data or settings, InputError if the run or the prior is not there."""
+    checksums = {name: source.checksum for name, source in sources.items()}
+    facts = facts_of(task, checksums, _tokenizer(arguments.run / "manifest.json"), _settings(arguments))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    return LogWriter(arguments.output / "mixture.jsonl", facts)
+
+
+def _settings(arguments: argparse.Namespace) -> str:
+    """What the facts do not hold already, in words, so that a refusal shows what differs; of the prior its checksum."""
+    prior = "none"
+    if arguments.prior:
+        if not arguments.prior.is_file():
+            raise InputError(f"--prior: {arguments.prior} is no file: expected the mixture.jsonl of another run")
+        prior = hashlib.sha256(arguments.prior.read_bytes()).hexdigest()[:16]
+    told = {name: getattr(arguments, name) for name in ("rounds", "tokens", "every")}
+    return ", ".join(f"{name} {value}" for name, value in {**told, "rate": RATE, "prior": prior}.items())
+
+
+def _tokenizer(manifest: Path) -> str:
+    """The id of the tokenizer whose tokens the contexts hold."""
     import orjson
 
-    tokenizer = orjson.loads((arguments.run / "manifest.json").read_bytes())["contexts"]["tokenizer"]
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    checksums = {name: source.checksum for name, source in sources.items()}
-    return LogWriter(arguments.output / "mixture.jsonl", facts_of(task, checksums, tokenizer))
+    try:
+        return str(orjson.loads(manifest.read_bytes())["contexts"]["tokenizer"])
+    except FileNotFoundError:
+        raise InputError(f"{manifest} is missing, so the run is not finished: finish it with `tamis run`") from None
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        why = "names no tokenizer of contexts, so the run packed none"
+        raise InputError(f"{manifest} {why}: end its chain with `pack`, see configs/recipes/online.yaml") from None
 
 
 def _tell(run: MixtureRun, learner: Learner, held: Sources) -> None:

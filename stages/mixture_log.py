@@ -40,7 +40,7 @@ class Facts:
     samples: int = 0
     """Contexts of the whole run, 0 if unknown: at that many the log is complete."""
     config: str = ""
-    """Checksum of the configuration."""
+    """Checksum of the configuration, or what was set in a few words."""
     data: Mapping[str, str] = field(default_factory=dict)
     """Group -> checksum of its shards."""
     tokenizer: str = ""

@@ -11,6 +11,7 @@ import pytest
 
 from jobs.train_online import Learner, train
 from pipeline.config import load_config
+from stages.errors import ConfigError, InputError
 from stages.mixture_log import read_log
 from tests.rater_servers import FakeEndpoint
 from tests.runs import documents, go, write_jsonl
@@ -21,6 +22,7 @@ from tests.warc_files import wet, zipped
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "configs" / "recipes").glob("*.yaml"))
 PAGE = (ROOT / "configs" / "recipes" / "README.md").read_text(encoding="utf-8")
+MANIFEST = {"contexts": {"tokenizer": TOKENIZER}}
 PROSE = (
     "{0} is a country with a population of several million people. The capital and largest city is an important port. "
     "The history of {0} began in the Middle Ages, when it was part of a larger kingdom. It became independent in the "
@@ -101,8 +103,8 @@ def test_a_trainer_decides_on_the_mixture_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("transformers")
-    write_contexts(tmp_path / "contexts", {"a": 40, "b": 40, "noise": 9})
-    (tmp_path / "manifest.json").write_text(json.dumps({"contexts": {"tokenizer": TOKENIZER}}))
+    torch = pytest.importorskip("torch")
+    packed(tmp_path)
     train(asked(tmp_path, "whole"))
     told = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in told] == ["step 6", "step 30"]
@@ -122,9 +124,58 @@ def test_a_trainer_decides_on_the_mixture_and_goes_on(
     assert capsys.readouterr().out.splitlines() == told[1:]
     logs = [(tmp_path / name / "mixture.jsonl").read_bytes() for name in ("whole", "parts")]
     assert logs[0] == logs[1]
+    whole, parts = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "parts"))
+    assert whole["step"] == parts["step"] == 48, "no multiple of --every"
+    assert all(torch.equal(value, parts["model"][name]) for name, value in whole["model"].items())
     train(asked(tmp_path, "other", prior=tmp_path / "whole" / "mixture.jsonl", steps=60))
     first = read_log(tmp_path / "other" / "mixture.jsonl").entries[0].segments[0]
     assert first.mixture == read_log(tmp_path / "whole" / "mixture.jsonl").entries[-1].decision.mixture
+
+
+@pytest.mark.parametrize(
+    ("others", "found"),
+    [
+        ({"rounds": 1}, "rounds 2, .* this run has rounds 1,"),
+        ({"tokens": 8}, "tokens 16, .* this run has .*tokens 8,"),
+        ({"every": 10}, "every 20, .* this run has .*every 10,"),
+        ({"held": 1}, "contexts = "),
+        ({"prior": Path("whole/mixture.jsonl")}, "prior none, this run has .*prior [0-9a-f]{16}"),
+    ],
+)
+def test_a_trainer_does_not_go_on_under_other_settings(tmp_path: Path, others: dict[str, Any], found: str) -> None:
+    pytest.importorskip("transformers")
+    packed(tmp_path)
+    train(asked(tmp_path, "whole"))
+    before = (tmp_path / "whole" / "mixture.jsonl").read_bytes()
+    if "prior" in others:
+        others = {"prior": tmp_path / others["prior"]}
+    with pytest.raises(ConfigError, match=f"mixture.jsonl was written with .*{found}"):
+        train(asked(tmp_path, "whole", **others))
+    assert (tmp_path / "whole" / "mixture.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("manifest", "prior", "found"),
+    [
+        (MANIFEST, "nowhere.jsonl", "nowhere.jsonl is no file: expected the mixture"),
+        (None, None, "manifest.json is missing, so the run is not finished"),
+        ({}, None, "names no tokenizer of contexts"),
+        ({"contexts": None}, None, "names no tokenizer of contexts"),
+        ([], None, "names no tokenizer of contexts"),
+    ],
+)
+def test_a_trainer_says_what_is_missing(tmp_path: Path, manifest: Any, prior: str | None, found: str) -> None:
+    packed(tmp_path, manifest)
+    with pytest.raises(InputError, match=found):
+        train(asked(tmp_path, "out", prior=tmp_path / prior if prior else None))
+    assert not (tmp_path / "out").exists()
+
+
+def packed(run: Path, manifest: Any = MANIFEST) -> None:
+    """What the trainer wants of a run; without a manifest if that is None."""
+    write_contexts(run / "contexts", {"a": 40, "b": 40, "noise": 9})
+    if manifest is not None:
+        (run / "manifest.json").write_text(json.dumps(manifest))
 
 
 def asked(run: Path, name: str, **others: Any) -> argparse.Namespace:

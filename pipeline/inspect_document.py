@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
 import stages
 from pipeline.compare_documents import shards
+from pipeline.dropped_at import dropped_at, telling_columns
 from pipeline.report import read_facts
 from pipeline.shard_sql import connect, patterns
 from pipeline.showing import short, start_of, table, visible
@@ -99,22 +101,35 @@ def _pairs(values: _Facts) -> str:
 
 def _way(facts: _Facts, row: _Facts) -> list[_Facts]:
     """Stage by stage: what it found, and whether the document passed, ended there, or never came so far."""
-    names, stopped = [found["stage"] for found in facts["stage_columns"]], row.get("dropped_by")
-    last = names.index(stopped) if stopped in names else -1 if stopped else len(names)
-    settings = {name: given for entry in facts["config"]["stages"] for name, given in entry.items()}
+    first, last = _ends(facts, row)
+    settings = [given for entry in facts["config"]["stages"] for given in entry.values()]
     return [
         {
             "stage": found["stage"],
-            "fate": "passed" if place < last else "not reached" if place > last else _ended(row),
+            "fate": "passed" if place < first else "not reached" if place > last else _ended(row, first < last),
             "found": {name: row[name] for name in found["columns"] if place <= last and row.get(name) is not None},
-            "thresholds": _thresholds(found["stage"], settings.get(found["stage"]) or {}, every=place == last),
+            "thresholds": _thresholds(found["stage"], settings[place] or {}, every=first <= place <= last),
         }
         for place, found in enumerate(facts["stage_columns"])
     ]
 
 
-def _ended(row: _Facts) -> str:
-    return f"{'dropped' if 'id' in row else 'quarantined'}: {row['drop_reason']}"
+def _ends(facts: _Facts, row: _Facts) -> tuple[int, int]:
+    """The first and the last place where the document may have ended; its quarantine tells a stage by name alone."""
+    chain, stopped = [(found["stage"], found["columns"]) for found in facts["stage_columns"]], row.get("dropped_by")
+    if not stopped:
+        return len(chain), len(chain)
+    if "id" in row:
+        columns = {name: pa.array([row.get(name) is not None or None]) for name in telling_columns(chain)}
+        (place,) = dropped_at(chain, [stopped], columns).tolist()
+        return place, place
+    places = [place for place, (name, _) in enumerate(chain) if name == stopped] or [-1]
+    return places[0], places[-1]
+
+
+def _ended(row: _Facts, unsure: bool) -> str:
+    fate = f"{'dropped' if 'id' in row else 'quarantined'}: {row['drop_reason']}"
+    return f"not known (by a stage {row['dropped_by']}, {fate})" if unsure else fate
 
 
 def _thresholds(name: str, given: _Facts, *, every: bool) -> _Facts:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.dropped_at import dropped_at, telling_columns
 from pipeline.manifest import read_manifest
 from pipeline.shards import read_table
 from pipeline.storage import Store
@@ -50,7 +51,7 @@ def what_if(path: str, overrides: Sequence[str]) -> dict[str, Any]:
     store = Store(path)
     manifest = read_manifest(store)
     changes = changed_settings(manifest["config"], overrides)
-    tallies = [StageTally(stage.name, changed=stage.name in changes.settings) for stage in changes.stages]
+    tallies = [StageTally(stage.name, changed=place in changes.settings) for place, stage in enumerate(changes.stages)]
     totals = Counter[str]()
     for kept, dropped in zip(manifest["parts"], manifest["dropped"], strict=True):
         for name in (kept["name"], dropped["name"]):
@@ -87,16 +88,18 @@ class _Rows:
 def _part(store: Store, name: str, changes: Changed) -> _Rows:
     with store.open(name) as file:
         known = pq.ParquetFile(file).schema_arrow.names
-    wanted = [column for stage in changes.stages if stage.name in changes.settings for column in stage.adds.names]
+    wanted = [column for place in changes.settings for column in changes.stages[place].adds.names]
     if missing := [column for column in wanted if column not in known]:
         raise InputError(f"{store.path(name)} has no column '{missing[0]}': another version wrote it; run again")
     said = [column for column in ("dropped_by", "drop_reason") if column in known]
-    table = read_table(store, name, [*said, *wanted] or ["id"])
-    places = {stage.name: place for place, stage in enumerate(changes.stages)}
+    chain = [(stage.name, stage.adds.names) for stage in changes.stages]
+    telling = [column for column in telling_columns(chain) if said and column in known]
+    table = read_table(store, name, list(dict.fromkeys([*said, *wanted, *telling])) or ["id"])
     if not said:
         rows = table.num_rows
-        return _Rows(np.full(rows, len(places)), np.full(rows, None, dtype=object), table.select(wanted))
-    reached = np.array([places[stage] for stage in table.column("dropped_by").to_pylist()], dtype=np.int64)
+        return _Rows(np.full(rows, len(chain)), np.full(rows, None, dtype=object), table.select(wanted))
+    columns = {column: table.column(column) for column in telling}
+    reached = dropped_at(chain, table.column("dropped_by").to_pylist(), columns)
     reasons = np.array([*table.column("drop_reason").to_pylist(), None], dtype=object)[:-1]
     return _Rows(reached, reasons, table.select(wanted))
 

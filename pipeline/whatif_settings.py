@@ -16,13 +16,18 @@ class Changed:
 
     stages: tuple[Stage, ...]
     """Those that work on documents, as they would be."""
-    settings: Mapping[str, Mapping[str, tuple[Any, Any]]]
-    """Stage -> threshold -> its value in the run, and the other one; stages with others alone."""
+    settings: Mapping[int, Mapping[str, tuple[Any, Any]]]
+    """Place of a stage -> threshold -> its value in the run, and the other one; stages with others alone."""
 
     @property
     def named(self) -> dict[str, tuple[Any, Any]]:
-        """`stage.threshold` -> both values."""
-        return {f"{stage}.{name}": both for stage, found in self.settings.items() for name, both in found.items()}
+        """Threshold, as `--set` names it -> both values."""
+        return {f"{self._key(at)}.{name}": both for at, found in self.settings.items() for name, both in found.items()}
+
+    def _key(self, place: int) -> str:
+        name = self.stages[place].name
+        several = [stage.name for stage in self.stages].count(name) > 1
+        return f"stages.{place}.{name}" if several else name
 
 
 def changed_settings(config: Mapping[str, Any], overrides: Sequence[str]) -> Changed:
@@ -38,8 +43,8 @@ def changed_settings(config: Mapping[str, Any], overrides: Sequence[str]) -> Cha
         override_value(other, override)
     before, after = build_config(plain), build_config(other)
     _check_sections(before, after)
-    pairs = list(zip(before.stages, after.stages, strict=True))
-    settings = {was.name: found for was, now in pairs if (found := _differing(was, now))}
+    pairs = enumerate(zip(before.stages, after.stages, strict=True))
+    settings = {place: found for place, (was, now) in pairs if (found := _differing(was, now))}
     return Changed(tuple(stage for stage in after.stages if not is_context_stage(stage)), settings)
 
 

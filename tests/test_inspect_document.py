@@ -10,7 +10,7 @@ from rich.console import Console
 
 import stages
 from pipeline.inspect import inspect_document
-from pipeline.inspect_document import document_facts
+from pipeline.inspect_document import _way, document_facts
 from stages.errors import InputError
 from tests.looks import EVIL, HARMFUL_TEXT, Lengths, Perplexity, looked_at
 from tests.runs import documents, go, tamis, write_config, write_jsonl
@@ -95,6 +95,16 @@ def test_the_way_of_what_a_stage_failed_on_ends_there(run: str, monkeypatch: pyt
     found = document_facts(run, "only in quarantine", False)
     assert (found["fate"], found["by"], found["file"]) == ("quarantined", "perplexity", None)
     assert way(found) == [("lengths", "passed"), ("perplexity", "quarantined: stage_failed")]
+
+
+def test_a_failure_at_one_of_two_stages_of_a_name_is_not_pinned_on_either() -> None:
+    chain = [{"stage": name, "columns": [f"{name}_{place}"]} for place, name in enumerate("lplpt")]
+    facts = {"stage_columns": chain, "config": {"stages": [{name: {}} for name in "lplpt"]}}
+    found = _way(facts, {"dropped_by": "p", "drop_reason": "stage_failed"})
+    unsure = "not known (by a stage p, quarantined: stage_failed)"
+    assert [stage["fate"] for stage in found] == ["passed", unsure, unsure, unsure, "not reached"]
+    found = _way(facts, {"id": "a", "dropped_by": "p", "drop_reason": "worst", "l_0": 0, "p_1": 0})
+    assert [stage["fate"] for stage in found] == ["passed", "dropped: worst", *["not reached"] * 3]
 
 
 def test_a_run_without_steps_knows_no_place(run: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,12 @@
 """`tamis what-if` and `tamis compare` against the truth: the same thresholds in a run of their own, by document.
 
-The chain is that of the quickstart as far as its stages judge documents one by one, and `select` after it.
+The chain is that of the quickstart as far as its stages judge documents one by one, with `perplexity` a second time,
+and `select` after it.
 """
 
+import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 import yaml
 
 from pipeline.compare import compare_page, compare_runs
+from pipeline.inspect_document import document_facts
 from pipeline.whatif import what_if
 from stages.errors import ConfigError
 from tests.runs import go, write_config
@@ -20,7 +24,8 @@ from tests.tiny_corpus import corpus
 CHAIN: list[dict[str, Any]] = [
     {"dedup": {}},
     {"language": {"min_score": 0.3, "min_letters": 20}},
-    {"perplexity": {"threshold": 3.0}},
+    {"perplexity": {"threshold": 0.1}},
+    {"perplexity": {"side": "below", "threshold": 3600.0}},
     {"rating": {"min_overall_score": 2}},
     {"tokens": {"max_tokens": 600}},
 ]
@@ -77,11 +82,15 @@ THRESHOLDS = [
     "language.min_letters=64",
     "language.mixed=drop",
     "language.mixed_share=0.01",
-    "perplexity.score=worst",
-    "perplexity.threshold=-1.5",
-    "perplexity.threshold=calibrated",
-    "perplexity.no_model=drop",
-    "perplexity.too_short=drop",
+    "stages.2.perplexity.score=worst",
+    "stages.2.perplexity.threshold=-1.5",
+    "stages.2.perplexity.threshold=calibrated",
+    "stages.2.perplexity.no_model=drop",
+    "stages.2.perplexity.too_short=drop",
+    "stages.3.perplexity.threshold=1600",
+    "stages.3.perplexity.threshold=100000",
+    "stages.3.perplexity.threshold=calibrated",
+    "stages.3.perplexity.no_model=drop",
     "rating.min_overall_score=0",
     "rating.min_overall_score=4",
     "rating.domains=[law, coding]",
@@ -91,9 +100,13 @@ THRESHOLDS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "override", [*THRESHOLDS, "rating.min_overall_score=3 language.short=drop tokens.min_tokens=50"]
-)
+TOGETHER = [
+    "rating.min_overall_score=3 language.short=drop tokens.min_tokens=50",
+    "stages.3.perplexity.threshold=calibrated stages.3.perplexity.buckets=[tail] stages.2.perplexity.threshold=0.2",
+]
+
+
+@pytest.mark.parametrize("override", [*THRESHOLDS, *TOGETHER])
 def test_it_says_what_a_run_would(config: Path, tmp_path: Path, override: str) -> None:
     overrides = override.split(" ") if override.count("=") > 1 else [override]
     found = what_if(str(config.parent / "run"), overrides)
@@ -121,10 +134,38 @@ def test_the_thresholds_above_are_all_there_are_and_move_something(config: Path)
 
     known = {f"{name}.{one.name}" for entry in CHAIN for name in entry for one in settings_of(stages.stage_class(name))
              if one.filter}  # fmt: skip
-    assert known - {threshold.partition("=")[0] for threshold in THRESHOLDS} == {"perplexity.buckets"}
+    named = {re.sub(r"^stages\.\d\.", "", threshold.partition("=")[0]) for threshold in THRESHOLDS}
+    assert known - named == {"perplexity.buckets"}, "which needs another threshold to say something"
     found = [what_if(str(config.parent / "run"), [threshold]) for threshold in THRESHOLDS]
     moved = [one["was_kept"] != one["kept"] or one["unknown"] > 0 for one in found]
     assert sum(moved) > len(moved) / 2
+
+
+def test_stages_of_one_name_are_told_apart(config: Path) -> None:
+    """Both must drop some, or nothing above would tell whether their documents are."""
+    before = funnel(config.parent / "run")
+    assert [set(row["dropped"]) for row in before if row["stage"] == "perplexity"] == [{"harmful"}, {"low_quality"}]
+    with pytest.raises(ConfigError, match=r"found 2 stages 'perplexity'.*stages.2.perplexity.threshold or stages.3"):
+        what_if(str(config.parent / "run"), ["perplexity.threshold=2"])
+    found = what_if(str(config.parent / "run"), ["stages.3.perplexity.threshold=1600"])
+    assert found["settings"] == [{"name": "stages.3.perplexity.threshold", "was": 3600.0, "is": 1600}]
+    assert [place for place, row in enumerate(found["stages"]) if row["changed"]] == [3]
+
+
+def test_the_way_of_each_document_ends_where_the_funnel_says(config: Path) -> None:
+    run, expected = config.parent / "run", funnel(config.parent / "run")
+    dropped = pq.read_table(run / "dropped", columns=["id", "dropped_by", "drop_reason"]).to_pylist()
+    ends = Counter[int]()
+    for id_ in (row["id"] for row in dropped if row["dropped_by"] == "perplexity"):
+        fates = [stage["fate"] for stage in document_facts(str(run), id_, False)["stages"]]
+        end = next(place for place, fate in enumerate(fates) if fate.startswith("dropped"))
+        assert fates[:end] + fates[end + 1 :] == ["passed"] * end + ["not reached"] * (len(fates) - end - 1)
+        ends[end] += 1
+    assert ends == {place: sum(expected[place]["dropped"].values()) for place in (2, 3)}
+    low = next(row["id"] for row in dropped if row["drop_reason"] == "low_quality")
+    first, second = document_facts(str(run), low, False)["stages"][2:4]
+    assert (first["thresholds"]["threshold"], second["thresholds"]["threshold"]) == (0.1, 3600.0)
+    assert ("harmful_ppl" in first["found"], "quality_ppl" in second["found"]) == (True, True)
 
 
 def test_a_choice_among_all_documents_is_said_to_be_another(config: Path, tmp_path: Path) -> None:

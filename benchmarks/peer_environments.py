@@ -15,7 +15,7 @@ DATATROVE = Peer(
 )
 """aiohttp and spacy are what its extras forget; kenlm and sentencepiece what its perplexity asks for."""
 DOLMA = Peer("dolma", ("dolma==1.2.1", "kenlm==0.3.0", "numpy<2"))
-"""fasttext-wheel, which Dolma requires, fails with numpy 2 at the first prediction."""
+"""fasttext-wheel, which Dolma requires, is from before numpy 2, which is kept away from it."""
 DATA_JUICER = Peer(
     "data-juicer",
     (

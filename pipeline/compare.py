@@ -1,6 +1,7 @@
 """Two runs side by side: what other settings or models moved, from their reports and their shards."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -52,6 +53,20 @@ def settings_that_differ(a: dict[str, Any], b: dict[str, Any]) -> _Rows:
     return [row for row in rows if row["a"] != row["b"]]
 
 
+def numbered(names: Iterable[str]) -> list[str]:
+    """Names of stages with a number from the second of a name on, since a chain may hold one twice.
+
+    >>> numbered(["language", "perplexity", "perplexity"])
+    ['language', 'perplexity', 'perplexity 2']
+    """
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return found
+
+
 def show_comparison(console: Console, found: dict[str, Any], *, as_json: bool) -> None:
     """The comparison on the terminal."""
     if as_json:
@@ -94,7 +109,7 @@ def _row(name: str, a: Any, b: Any) -> dict[str, Any]:
 
 def _funnel(a: dict[str, Any], b: dict[str, Any]) -> _Rows:
     """A row for what entered each stage, what it kept, and each reason."""
-    sides = [{row["stage"]: row for row in run["funnel"]} for run in (a, b)]
+    sides = [dict(zip(numbered(row["stage"] for row in run["funnel"]), run["funnel"], strict=True)) for run in (a, b)]
     rows = []
     for stage in dict.fromkeys(name for side in sides for name in side):
         told = [_told(side.get(stage)) for side in sides]
@@ -131,9 +146,12 @@ def _counts(a: dict[str, int], b: dict[str, int]) -> _Rows:
 
 def _annotated_anew(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """Number columns of the stages whose annotations may differ: those whose steps have another hash."""
-    hashes = [{step["name"]: step["hash"] for step in run["steps"]} for run in (a, b)]
+    steps = [zip(numbered(step["name"] for step in run["steps"]), run["steps"], strict=True) for run in (a, b)]
+    hashes = [{name: step["hash"] for name, step in run} for run in steps]
     anew = {name for name in hashes[0] if hashes[0][name] != hashes[1].get(name)}
-    columns = [name for found in b.get("stage_columns", []) if found["stage"] in anew for name in found["columns"]]
+    added = b.get("stage_columns", [])
+    names = numbered(found["stage"] for found in added)
+    columns = [column for name, found in zip(names, added, strict=True) if name in anew for column in found["columns"]]
     numbers = ("float", "double", "int8", "int16", "int32", "int64")
     kinds = [run["columns"] for run in (a, b)]
     return [name for name in columns if all(kind.get(name) in numbers for kind in kinds)]
@@ -141,9 +159,9 @@ def _annotated_anew(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if name == "stages":
-        for entry in value:
-            for stage, settings in entry.items():
-                yield from _flat(settings, stage)
+        stages = [stage for entry in value for stage in entry.items()]
+        for stage, (_, settings) in zip(numbered(stage for stage, _ in stages), stages, strict=True):
+            yield from _flat(settings, stage)
     elif isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(inner, f"{name}.{key}" if name else key)

@@ -1,10 +1,11 @@
 """`tamis compare`: what moved between two runs, down to the documents."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.compare import compare_page, compare_runs, settings_that_differ
+from pipeline.compare import _funnel, compare_page, compare_runs, settings_that_differ
 from pipeline.compare_documents import quoted
 from stages.errors import InputError
 from tests.looks import looked_at, rows
@@ -62,3 +63,15 @@ def test_settings_of_stages_that_one_run_lacks() -> None:
     rows_ = settings_that_differ({"stages": [{"a": {"x": 1}}]}, {"stages": [{"a": {"x": 1}}, {"b": {"y": None}}]})
     assert rows_ == []
     assert quoted('a"; DROP') == '"a""; DROP"'
+
+
+def test_two_stages_of_a_name_are_told_apart() -> None:
+    above, below = {"perplexity": {"side": "above"}}, {"perplexity": {"side": "below"}}
+    looser = {"perplexity": {"side": "below", "factor": 2}}
+    a, b = {"stages": [above, below]}, {"stages": [above, looser]}
+    assert settings_that_differ(a, b) == [{"name": "perplexity 2.factor", "a": None, "b": 2}]
+    rows: list[dict[str, Any]] = [{"stage": "perplexity", "entered": 9, "kept": kept, "dropped": {}} for kept in (7, 4)]
+    moved = [rows[0], {**rows[1], "kept": 5}]
+    funnel = {(row["stage"], row["reason"]): row["change"] for row in _funnel({"funnel": rows}, {"funnel": moved})}
+    assert funnel["perplexity", "kept"] == 0
+    assert funnel["perplexity 2", "kept"] == 1

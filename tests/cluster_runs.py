@@ -82,7 +82,7 @@ def address_of(cluster: Cluster) -> tuple[str, dict[str, str]]:
 
 
 def skip_unless_killing() -> pytest.MarkDecorator:
-    """Kills take minutes, so they are asked for."""
+    """What takes many minutes is asked for: kills, object storage, a cluster of its own."""
     return pytest.mark.skipif(
         "TAMIS_CLUSTER_KILLS" not in os.environ, reason="set TAMIS_CLUSTER_KILLS: it takes minutes"
     )

@@ -196,7 +196,7 @@ def test_an_interrupt_ends_the_work_on_the_cluster_and_the_same_command_goes_on(
     assert fingerprint(reference / f"{engine}-interrupted") == fingerprint(reference / "local")
 
 
-@pytest.mark.skipif("TAMIS_CLUSTERS" not in os.environ, reason="set TAMIS_CLUSTERS: it takes minutes")
+@skip_unless_killing()
 @pytest.mark.parametrize(("engine", "address"), [("ray", {}), ("spark", {"SPARK_MASTER": "local-cluster[2,1,1024]"})])
 def test_a_run_on_object_storage(
     engine: str, address: dict[str, str], reference: Path, s3_url: str, tmp_path: Path
@@ -209,7 +209,7 @@ def test_a_run_on_object_storage(
     assert fingerprint(tmp_path / "run") == fingerprint(reference / "local")
 
 
-@pytest.mark.skipif("TAMIS_CLUSTERS" not in os.environ, reason="set TAMIS_CLUSTERS: it takes minutes")
+@skip_unless_killing()
 def test_needs_that_fill_an_executor_are_met(reference: Path) -> None:
     """One executor of two cores: stages that take both run one at a time, and all others two."""
     needs = {"language": {"cpus": 2}, "read": {"memory_gb": 0.1}}

@@ -94,6 +94,8 @@ class Cursors:
 
     @contextlib.contextmanager
     def _query(self, ticket: Ticket) -> Iterator[_Query]:
+        import duckdb
+
         with self._connection.cursor() as cursor:
             running = _Query(cursor, ticket)
             key = ticket.asker or f"nobody {id(running)}"
@@ -103,7 +105,7 @@ class Cursors:
             try:
                 self._take_over(key, running)
                 yield running
-            except Exception:
+            except duckdb.InterruptException:
                 if running.late:
                     raise InputError(
                         f"view: no answer within {MOST_SECONDS:.0f} s: ask for less, such as by a filter"

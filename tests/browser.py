@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
           "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--hide-scrollbars",
@@ -170,3 +172,11 @@ class Tab:
         part = {} if clip is None else {"clip": clip}
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=full, **part)
         path.write_bytes(base64.b64decode(shot["data"]))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One for the tests of a file."""
+    found = Browser(tmp_path_factory.mktemp("profile"))
+    yield found
+    found.close()

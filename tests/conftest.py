@@ -1,3 +1,3 @@
 """Fixtures for all tests."""
 
-pytest_plugins = ["tests.clusters", "tests.s3", "tests.rater_servers"]
+pytest_plugins = ["tests.browser", "tests.clusters", "tests.s3", "tests.rater_servers"]

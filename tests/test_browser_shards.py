@@ -1,6 +1,5 @@
 """The table of many shards in a real browser: turned over, filtered and sorted, with the keyboard, without network."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from tests.test_report import many_shards
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
 FILES = "[...document.querySelectorAll('#shard-table tbody th')].map(e => e.textContent)"
 SAID = "document.querySelector('#shard-tools [role=status]').textContent"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    found = Browser(tmp_path_factory.mktemp("profile"))
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

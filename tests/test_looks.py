@@ -1,6 +1,5 @@
 """What a reader sees: contrast in both schemes, paper, the keyboard, and a phone."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,13 +26,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_pages(Store(str(made)), read_facts(Store(str(made))))
     rewrite_html(Store(str(made)))
     return made
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    found = Browser(tmp_path_factory.mktemp("profile"))
-    yield found
-    found.close()
 
 
 @pytest.mark.parametrize("dark", [False, True])

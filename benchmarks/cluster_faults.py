@@ -1,10 +1,11 @@
 """Kills at random moments on every engine: a worker, a node or executor, the driver. The data must come out the same.
 
-    python benchmarks/cluster_faults.py --rounds 10 --json cluster_faults.json
+    python benchmarks/cluster_faults.py --rounds 4 --json cluster_faults.json
 
-The input is made up. Each round starts a run in a process of its own, kills one of its processes at a moment drawn
-between the first record and the length of an undisturbed run, gives the same command again, and compares the bytes of
-every Parquet file with those of an undisturbed local run.
+The input is made up. Ray is a cluster of two nodes, Spark a `local-cluster` of two executors. Each round starts a run,
+kills one of its processes at a moment drawn between the first record and the end of an undisturbed run, gives the same
+command again, and compares the bytes of every Parquet file with those of an undisturbed local run. A round in which all
+was over before the moment came is drawn again.
 """
 
 import argparse
@@ -12,41 +13,34 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from cluster_processes import command_of, descendants
+from cluster_nodes import comes, command_of
+from cluster_victims import VICTIMS, Site, site
 from peers import BenchmarkError, machine
 
 from pipeline.config import load_config
 
-VICTIMS = {
-    "local": {"worker": "spawn_main", "driver": ""},
-    "ray": {"worker": "ray::", "raylet": "raylet/raylet", "driver": ""},
-    "spark": {"worker": "pyspark.daemon", "executor": "CoarseGrainedExecutorBackend", "driver": ""},
-}
-"""What the command line of each kind of process holds; the driver is the run's own process."""
-MASTER = {"SPARK_MASTER": "local-cluster[2,1,1024]", "SPARK_LOCAL_IP": "127.0.0.1"}
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=10, help="kills of each kind")
+    parser.add_argument("--rounds", type=int, default=4, help="kills of each kind")
     parser.add_argument("--engines", nargs="+", default=list(VICTIMS), choices=list(VICTIMS))
     parser.add_argument("--documents", type=int, default=6000)
     parser.add_argument("--work", type=Path, default=Path("/tmp/tamis-cluster-faults"))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     config = _config(given.work, given.documents)
-    expected = _run(given.work, config, "local", "undisturbed")[0]
-    rows = [
-        _row(given.work, config, engine, victim, given.rounds, expected)
-        for engine in given.engines
-        for victim in VICTIMS[engine]
-    ]
+    with site("local") as local:
+        expected = _run(given.work, config, local, "undisturbed")[0]
+    rows = [row for engine in given.engines for row in _rows(given.work, config, engine, given.rounds, expected)]
+    print("| engine | killed | rounds | hit | went on by itself | the same data in the end |\n|" + "---|" * 6)
     for row in rows:
         print("| {engine} | {victim} | {rounds} | {hit} | {went_on} | {equal} |".format(**row))
     if given.json:
@@ -73,68 +67,73 @@ def _config(work: Path, documents: int) -> Path:
     return path
 
 
+def _rows(work: Path, config: Path, engine: str, rounds: int, expected: dict[str, str]) -> list[dict[str, Any]]:
+    with site(engine) as place:
+        span = _run(work, config, place, f"{engine}-calm")[1]
+        return [_row(work, config, place, victim, rounds, (span, expected)) for victim in VICTIMS[engine]]
+
+
 def _row(
-    work: Path, config: Path, engine: str, victim: str, rounds: int, expected: dict[str, str]
-) -> dict[str, str | int]:
-    seconds = _run(work, config, engine, f"{engine}-calm")[1]
-    row: dict[str, str | int] = {
-        "engine": engine,
-        "victim": victim,
-        "rounds": rounds,
-        "hit": 0,
-        "went_on": 0,
-        "equal": 0,
-    }
+    work: Path, config: Path, place: Site, victim: str, rounds: int, calm: tuple[float, dict[str, str]]
+) -> dict[str, Any]:
+    row = {"engine": place.engine, "victim": victim, "rounds": rounds, "hit": 0, "went_on": 0, "equal": 0}
     for number in range(rounds):
-        name = f"{engine}-{victim}-{number}"
-        hit, went_on = _killed(work, config, engine, victim, name, seconds)
-        found = _run(work, config, engine, name)[0]
-        row["hit"] = int(row["hit"]) + hit
-        row["went_on"] = int(row["went_on"]) + went_on
-        row["equal"] = int(row["equal"]) + (found == expected)
-        print(f"{name}: hit {hit}, went on {went_on}, equal {found == expected}", file=sys.stderr)
+        name = f"{place.engine}-{victim}-{number}"
+        for attempt in range(3):
+            killed, went_on = _killed(work, config, place, victim, name, calm[0], attempt)
+            if killed:
+                break
+        place.mend()
+        equal = _run(work, config, place, name)[0] == calm[1]
+        for key, value in (("hit", bool(killed)), ("went_on", went_on), ("equal", equal)):
+            row[key] += value
+        print(f"{name}: killed {killed or 'nothing'}, went on {went_on}, equal {equal}", file=sys.stderr, flush=True)
     return row
 
 
-def _killed(work: Path, config: Path, engine: str, victim: str, name: str, seconds: float) -> tuple[bool, bool]:
-    """Whether there was a process to kill, and whether the run went on without it."""
+def _killed(
+    work: Path, config: Path, place: Site, victim: str, name: str, span: float, attempt: int
+) -> tuple[str, bool]:
+    """What was killed, or nothing if the run was over before; and whether the run went on without it."""
+    shutil.rmtree(work / name, ignore_errors=True)
+    chance = random.Random(f"{name} {attempt}")
     run = subprocess.Popen(
-        _command(work, config, engine, name), env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        _command(work, config, place, name), env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-    began, moment = time.monotonic(), random.Random(name).uniform(0.1, 0.95) * seconds
-    while run.poll() is None and not any((work / name).glob("steps/*/records/*.json")):
-        time.sleep(0.02)
-    time.sleep(max(0.0, moment - (time.monotonic() - began)))
-    mark = VICTIMS[engine][victim]
-    found = [pid for pid in descendants(run.pid) if mark in command_of(pid)] if mark else [run.pid]
-    alive = run.poll() is None
+    comes(lambda: run.poll() is not None or _begun(work / name), 600)
+    time.sleep(chance.uniform(0.0, 0.95) * span)
+    comes(lambda: run.poll() is not None or place.candidates(run.pid, victim), 600)
+    found = place.candidates(run.pid, victim) if run.poll() is None else []
     said = ""
-    if found and alive:
-        chosen = random.Random(name).choice(sorted(found))
-        said = command_of(chosen)[:80]
+    if found:
+        chosen = chance.choice(found)
+        said = command_of(chosen)[:40]
         os.kill(chosen, signal.SIGKILL)
     errors = run.communicate()[1].decode(errors="replace")
-    if mark and run.returncode:
+    if victim != "driver" and run.returncode:
         print(f"{name}: {said} killed, exit code {run.returncode}: {errors[-600:]}", file=sys.stderr)
-    return bool(said), run.returncode == 0
+    return said, run.returncode == 0
 
 
-def _run(work: Path, config: Path, engine: str, name: str) -> tuple[dict[str, str], float]:
+def _begun(run: Path) -> bool:
+    return any(run.glob("steps/*/records/*.json"))
+
+
+def _run(work: Path, config: Path, place: Site, name: str) -> tuple[dict[str, str], float]:
+    """The data of a run that ends well, and the seconds from its first record to its end."""
+    command = _command(work, config, place, name)
+    run = subprocess.Popen(command, env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    comes(lambda: run.poll() is not None or _begun(work / name), 600)
     began = time.monotonic()
-    command = _command(work, config, engine, name)
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchmarkError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+    errors = run.communicate()[1].decode(errors="replace")
+    if run.returncode:
+        raise BenchmarkError(f"{' '.join(command)}: exit code {run.returncode}\n{errors[-2000:]}")
     return _fingerprint(work / name), time.monotonic() - began
 
 
-def _command(work: Path, config: Path, engine: str, name: str) -> list[str]:
-    tamis = [sys.executable, "-m", "pipeline.cli", "run", str(config), "--engine", engine, "--workers", "2"]
+def _command(work: Path, config: Path, place: Site, name: str) -> list[str]:
+    tamis = [sys.executable, "-m", "pipeline.cli", "run", str(config), "--engine", place.engine, "--workers", "2"]
     return [*tamis, "--set", f"output={work / name}"]
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, **MASTER, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
 
 
 def _fingerprint(run: Path) -> dict[str, str]:

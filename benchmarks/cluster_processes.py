@@ -10,21 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from cluster_nodes import descendants
 from peers import BenchmarkError
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process started, and those that they started."""
-    with contextlib.suppress(psutil.Error):
-        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-    return []
-
-
-def command_of(pid: int) -> str:
-    """The command line of a process, or nothing."""
-    with contextlib.suppress(psutil.Error):
-        return " ".join(psutil.Process(pid).cmdline())
-    return ""
 
 
 @dataclass

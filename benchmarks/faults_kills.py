@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from cluster_processes import descendants
+from cluster_nodes import descendants
 from faults_tools import Output, Tool, end, output_of, run, start
 from peers import BenchmarkError
 

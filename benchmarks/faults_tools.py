@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from cluster_processes import command_of, descendants
+from cluster_nodes import command_of, descendants
 from faults_inputs import POISON
 
 HERE = Path(__file__).resolve().parent

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.clusters import ROOT, Cluster, bare_environment, command_of, until
+from benchmarks.cluster_nodes import bare_environment, command_of
+from tests.clusters import ROOT, Cluster, until
 from tests.runs import command
 from tests.tiny_corpus import corpus, whole_chain
 

@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 import pytest
 
 import stages
+from benchmarks.cluster_nodes import bare_environment, command_of, descendants, end, start_raylet
 from pipeline.engines import Engine, make_engine
 from pipeline.resources import Job, Needs
 from stages.errors import EngineError
@@ -28,7 +29,7 @@ from tests.cluster_runs import (
     start_submitted,
     until_records,
 )
-from tests.clusters import ROOT, Cluster, bare_environment, command_of, descendants, end, start_raylet, until
+from tests.clusters import ROOT, Cluster, until
 from tests.runs import fingerprint, tamis
 
 pytestmark = pytest.mark.filterwarnings("ignore")

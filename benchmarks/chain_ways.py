@@ -139,7 +139,8 @@ def nemo_curator(setting: Setting, chain: str, name: str) -> Way:
     command = [str(part) for part in (*parts, "--min-score", MIN_SCORE, "--workers", WORKERS)]
     read = from_parquet("id", lambda row: ("en", None))
     path = f"{setting.pythons['nemo-curator'].parent}{os.pathsep}{os.environ['PATH']}"
-    return Way(command, {"RAY_USAGE_STATS_ENABLED": "0", "PATH": path}, output / "data", read)
+    ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_agent_register_timeout_ms": "300000"}
+    return Way(command, {**ray, "PATH": path}, output / "data", read)
 
 
 WAYS: dict[str, dict[str, Callable[[Setting, str, str], Way]]] = {

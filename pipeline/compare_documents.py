@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.refusals import reading_shards, unreadable
 from pipeline.shard_sql import connect, patterns, quoted
 from pipeline.storage import Store
-from stages.errors import InputError
 
 _EXAMPLES = 5
 _MOST_ROWS = 200
@@ -61,9 +61,7 @@ def shards(store: Store, kind: str) -> list[str]:
     """Paths of the shards in a directory of a run. Raises InputError if there is none."""
     names = [name for name in store.names(kind) if name.endswith(".parquet")]
     if not names:
-        raise InputError(
-            f"{store.path(kind)}: found no shards, expected part-00000.parquet: run the configuration again"
-        )
+        raise unreadable((store,), f"found none in {kind}/")
     return [store.path(f"{kind}/{name}") for name in names]
 
 
@@ -72,10 +70,5 @@ def _files(*stores: Store) -> list[list[str]]:
 
 
 def _query(first: Store, second: Store, query: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-    import duckdb
-
-    connection = connect(first, second)
-    try:
+    with reading_shards(first, second), connect(first, second) as connection:
         return list(connection.execute(query, parameters).fetchall())
-    except duckdb.Error as error:
-        raise InputError(f"{first.url}, {second.url}: the shards cannot be compared: {error}") from error

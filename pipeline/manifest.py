@@ -19,14 +19,15 @@ from pipeline.lock import LEASE
 from pipeline.mixing_run import Mixed
 from pipeline.plan import Plan
 from pipeline.reading import SplitRecord
+from pipeline.refusals import MANIFEST, no_directory, no_run
 from pipeline.storage import Store
 from pipeline.totals import Totals
 from pipeline.verdicts import StageCounts
 from pipeline.writing import PartRecord
 from stages.contract import STATUS_SUFFIX, Summary
-from stages.errors import ConfigError, InputError
+from stages.errors import ConfigError
 
-NAME = "manifest.json"
+NAME = MANIFEST
 _CURRENT = "steps/current.json"
 _AFTER = (NAME, "report.html", "report.json", "mixture.jsonl", "mixed", "shards")
 """Of a result: what is made after the documents and their contexts, and the manifest that goes first."""
@@ -114,14 +115,9 @@ def write_manifest(store: Store, finished: Finished) -> None:
 
 def read_manifest(store: Store) -> dict[str, Any]:
     """The manifest of a finished run. Raises InputError if the run is not finished or the directory is none."""
-    value = store.read_json(NAME)
-    if not isinstance(value, dict):
-        found = ", ".join(store.names("")[:8]) or "nothing"
-        raise InputError(
-            f"{store.url} holds no {NAME}, so it is no finished run (found: {found}): finish it with `tamis run`"
-        )
-    if not {"tamis", "ledger", "config", "parts"} <= set(value):
-        raise InputError(f"{store.path(NAME)} is no manifest of Tamis: check the path")
+    value = None if no_directory(store) else store.read_json(NAME)
+    if not isinstance(value, dict) or not {"tamis", "ledger", "config", "parts"} <= set(value):
+        raise no_run(store)
     return value
 
 

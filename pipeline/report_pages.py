@@ -17,6 +17,7 @@ import xxhash
 from pipeline.aggregates import aggregate
 from pipeline.documents import RESERVED
 from pipeline.hiding import covered, is_hidden
+from pipeline.refusals import reading_shards
 from pipeline.report_page import page
 from pipeline.report_shards import chosen_places
 from pipeline.shards import masked_rows, read_table
@@ -47,8 +48,10 @@ def write_pages(store: Store, facts: dict[str, Any], most: int = MOST_PAGES) -> 
     store.remove(DIRECTORY)
     places = chosen_places(len(facts["parts"]), most)
     for place in places:
+        with reading_shards(store):
+            made = shard_page(store, facts, place)
         with store.create(f"{DIRECTORY}/{page_name(facts['parts'][place]['name'])}") as file:
-            file.write(shard_page(store, facts, place).encode())
+            file.write(made.encode())
     return pages_of(store)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pipeline.refusals import unreadable
+from pipeline.storage import Store
 from stages.errors import InputError
 
 MOST_SECONDS = 30.0
@@ -139,4 +141,4 @@ def told(url: str) -> Iterator[None]:
     except duckdb.InterruptException:
         raise Superseded(_ANOTHER) from None
     except duckdb.Error as error:
-        raise InputError(f"{url}: the shards cannot be read: {type(error).__name__}") from error
+        raise unreadable((Store(url),), type(error).__name__) from error

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.dropped_at import dropped_at, telling_columns
 from pipeline.manifest import read_manifest
+from pipeline.refusals import reading_shards
 from pipeline.shards import read_table
 from pipeline.storage import Store
 from pipeline.whatif_settings import Changed, changed_settings
@@ -55,7 +56,9 @@ def what_if(path: str, overrides: Sequence[str]) -> dict[str, Any]:
     totals = Counter[str]()
     for kept, dropped in zip(manifest["parts"], manifest["dropped"], strict=True):
         for name in (kept["name"], dropped["name"]):
-            _tally(changes, tallies, totals, _part(store, name, changes))
+            with reading_shards(store):
+                rows = _part(store, name, changes)
+            _tally(changes, tallies, totals, rows)
     for stage, tally in zip(changes.stages, tallies, strict=True):
         tally.note = _note(stage, tally)
     return {

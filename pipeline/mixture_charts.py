@@ -8,6 +8,8 @@ WIDTH, HEIGHT = 1000, 300
 _DASHES = ("", "8 4", "2 4", "10 3 2 3")
 _COLOURS = 8
 _LIGHTNESS, _CHROMA = 0.62, 0.13
+_ROUNDING = 1e-9
+"""Of a step: what lies so near an end is taken to lie on it."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -19,7 +21,7 @@ def chart(lines: Mapping[str, Points], what: str, over: str, *, zero: bool) -> d
 
     >>> found = chart({"a": [(0, 0.0), (10, 1.0)]}, "share", "step", zero=True)
     >>> found["lines"][0]["path"], [tick["label"] for tick in found["y"]]
-    ('M0.0 300.0L1000.0 0.0', ['0', '0.5', '1'])
+    ('M0.0 300.0L1000.0 0.0', ['0', '0.2', '0.4', '0.6', '0.8', '1'])
     """
     shown = {name: points for name, points in lines.items() if points}
     xs = [x for points in shown.values() for x, _ in points]
@@ -41,10 +43,25 @@ def chart(lines: Mapping[str, Points], what: str, over: str, *, zero: bool) -> d
             {"name": name, "path": path(points), **stroke(number)}
             for number, (name, points) in enumerate(shown.items())
         ],
-        "y": [{"at": HEIGHT * (1 - part), "label": f"{low + part * tall:.3g}"} for part in (0.0, 0.5, 1.0)],
-        "x": [{"at": WIDTH * part, "label": f"{left + part * wide:,.0f}"} for part in (0.0, 0.5, 1.0)],
+        "y": [{"at": HEIGHT * (1 - (y - low) / tall), "label": f"{y:.6g}"} for y in ticks(low, low + tall)],
+        "x": [{"at": WIDTH * (x - left) / wide, "label": f"{x:,.6g}"} for x in ticks(left, left + wide)],
         "text": _text(shown, what),
     }
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """The multiples of 1, 2 or 5 times a power of ten from `low` to `high`, at most `most`.
+
+    >>> ticks(0.0, 0.187), ticks(5.98, 9.04)
+    ([0.0, 0.05, 0.1, 0.15], [6.0, 7.0, 8.0, 9.0])
+    """
+    power = math.floor(math.log10((high - low) / most))
+    for times in (1, 2, 5, 10, 20, 50):
+        step = times * 10.0**power
+        first, last = math.ceil(low / step - _ROUNDING), math.floor(high / step + _ROUNDING)
+        if last - first < most:
+            break
+    return [float(f"{place * step:.12g}") for place in range(first, last + 1)]
 
 
 def stroke(number: int) -> dict[str, str]:

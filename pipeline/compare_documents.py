@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.refusals import reading_shards, unreadable
+from pipeline.refusals import reading_shards, recorded, unreadable
 from pipeline.shard_sql import connect, patterns, quoted
 from pipeline.storage import Store
 
@@ -58,11 +58,12 @@ _BOTH = ("data", "dropped")
 
 
 def shards(store: Store, kind: str) -> list[str]:
-    """Paths of the shards in a directory of a run. Raises InputError if there is none."""
-    names = [name for name in store.names(kind) if name.endswith(".parquet")]
-    if not names:
-        raise unreadable((store,), f"found none in {kind}/")
-    return [store.path(f"{kind}/{name}") for name in names]
+    """Paths of the shards in a directory of a run: those that its manifest names. Raises InputError if one is gone."""
+    there = [f"{kind}/{name}" for name in store.names(kind) if name.endswith(".parquet")]
+    named = recorded(store, {"data": "parts", "dropped": "dropped"}[kind])
+    if not there or not {record["name"] for record in named} <= set(there):
+        raise unreadable((store,), f"found {len(there):,} in {kind}/")
+    return [store.path(name) for name in ([record["name"] for record in named] or there)]
 
 
 def _files(*stores: Store) -> list[list[str]]:

@@ -10,7 +10,9 @@ from pipeline.inspect_document import document_facts, show_document
 from pipeline.inspect_facts import print_table, show_ends, show_facts, show_first
 from pipeline.manifest import NAME, read_manifest
 from pipeline.records import FileRecord, is_intact
-from pipeline.report import readable_bytes
+from pipeline.refusals import no_directory
+from pipeline.report import read_facts, readable_bytes
+from pipeline.report_page import in_order
 from pipeline.shard_sql import connect, patterns, quoted
 from pipeline.showing import print_json, short, start_of, table, visible
 from pipeline.storage import Store
@@ -18,6 +20,7 @@ from stages.errors import EngineError, InputError
 
 _STATISTICS = ("column_name", "column_type", "min", "max", "approx_unique", "avg", "null_percentage")
 _ROWS = 50
+_NAMES = 8
 _LONG = ("text", "metadata")
 _OPTIONS = "hive_partitioning = false, union_by_name = true"
 
@@ -50,13 +53,21 @@ def inspect_document(console: Console, path: str, id_: str, *, with_text: bool, 
 
 def _facts(store: Store, path: str, rows: int, with_text: bool) -> dict[str, Any]:
     if store.exists(NAME):
-        manifest = read_manifest(store)
-        return {**(store.read_json("report.json") or {}), **manifest}
+        return run_facts(store)
     if not store.exists("steps"):
         return shard_facts(path, rows, with_text)
     steps = [name for name in store.names("steps") if store.exists(f"steps/{name}/records")]
     counts = [{"name": name, "finished_tasks": len(store.names(f"steps/{name}/records"))} for name in steps]
     return {"path": path, "unfinished": True, "steps": counts}
+
+
+def run_facts(store: Store) -> dict[str, Any]:
+    """The facts of a finished run, step by step; `incomplete` says why there are only those of the manifest."""
+    manifest = read_manifest(store)
+    try:
+        return in_order(read_facts(store))
+    except InputError as error:
+        return in_order({**manifest, "incomplete": str(error)})
 
 
 def shard_facts(path: str, rows: int, with_text: bool) -> dict[str, Any]:
@@ -89,7 +100,10 @@ def _parquet_files(path: str) -> list[str]:
     names = [name for name in store.names("") if name.endswith(".parquet") and not name.startswith("quarantine-")]
     if names:
         return [store.path(name) for name in names]
-    raise InputError(f"{path} is neither a finished run (no {NAME}), nor a directory with Parquet shards, nor a shard")
+    raise no_directory(store) or InputError(
+        f"{path} is neither a run (no {NAME}, no steps/), nor a directory with Parquet shards, nor a shard "
+        f"(found: {', '.join(store.names('')[:_NAMES]) or 'nothing'}): check the path, or name one of these"
+    )
 
 
 def _schema_and_counts(path: str, files: list[str]) -> tuple[dict[str, str], list[dict[str, int]]]:
@@ -117,11 +131,16 @@ def _query(path: str, query: str, files: list[str]) -> list[dict[str, Any]]:
     import duckdb
 
     try:
-        cursor = connect(Store(path)).execute(query, [patterns(files)])
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    except duckdb.Error as error:
-        raise InputError(f"{path}: the shards do not go together, or are damaged: {error}") from error
+        with connect(Store(path)) as connection:
+            cursor = connection.execute(query, [patterns(files)])
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    except duckdb.Error as error:  # what it says may quote values of documents
+        kind = type(error).__name__
+        raise InputError(
+            f"{path}: the shards do not go together, or are damaged ({kind}): look at them one by one, or at their run "
+            "with --verify"
+        ) from error
 
 
 def _without(schema: dict[str, str], hidden: tuple[str, ...] | list[str]) -> str:
@@ -136,8 +155,9 @@ def _verify(path: str) -> None:
     damaged = [record.name for record in records if not is_intact(store, record)]
     if damaged:
         raise EngineError(
-            f"{len(damaged)} shards differ from their recorded hash, the first is {damaged[0]}: "
-            "remove them and run the same command again"
+            f"{len(damaged)} shards are missing or differ from their recorded hash, the first is "
+            f"{store.path(damaged[0])}: remove them and run the same `tamis run` again, which makes them "
+            "anew"
         )
 
 
@@ -150,6 +170,8 @@ def _show_run(console: Console, facts: dict[str, Any]) -> None:
         highlight=False,
     )
     console.print(f"finished {facts['finished']} by tamis {facts['tamis']}, engine {facts['engine']}", highlight=False)
+    if told := facts.get("incomplete"):
+        console.print(f"warning: only a part is shown: {told}", markup=False, highlight=False, soft_wrap=True)
     show_first(console, facts)
     funnel = [
         (c["stage"], c["entered"], c["kept"], _reasons(c["dropped"]), _reasons(c["quarantined"]))
@@ -190,7 +212,7 @@ def _show_shards(console: Console, facts: dict[str, Any]) -> None:
         highlight=False,
     )
     if facts["statistics"]:
-        rows = [[short(row[name]) for name in _STATISTICS] for row in facts["statistics"]]
+        rows = [[start_of(short(row[name])) for name in _STATISTICS] for row in facts["statistics"]]
         console.print(table("columns", ("name", "type", "min", "max", "distinct, about", "mean", "null %"), rows))
     if facts["first_rows"]:
         names = list(facts["first_rows"][0])

@@ -73,10 +73,8 @@ def unreadable(stores: tuple[Store, ...], kind: str) -> InputError:
         for record in (*recorded(store, "parts"), *recorded(store, "dropped")):
             if (size := store.size(record["name"])) != record["size"]:
                 found = "is missing" if size is None else f"has {size:,} bytes, expected {record['size']:,}"
-                return InputError(
-                    f"the shards cannot be read: {store.path(record['name'])} {found}: remove what is left of it and "
-                    f"{_AGAIN} it anew"
-                )
+                remedy = _AGAIN if size is None else f"remove it and {_AGAIN}"
+                return InputError(f"the shards cannot be read: {store.path(record['name'])} {found}: {remedy} it anew")
     urls = ", ".join(store.url for store in stores)
     return InputError(
         f"{urls}: the shards cannot be read ({kind}): `tamis inspect {stores[0].url} --verify` finds damaged ones; "

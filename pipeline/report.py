@@ -9,7 +9,7 @@ from pipeline.manifest import Finished, manifest_of, read_manifest
 from pipeline.perplexity_facts import limits_of, step_of
 from pipeline.quarantine import SCHEMA as QUARANTINE_SCHEMA
 from pipeline.rating_report import rating_section
-from pipeline.report_page import readable_bytes, render
+from pipeline.report_page import MISSING, readable_bytes, render
 from pipeline.report_pages import pages_of
 from pipeline.shards import read_table
 from pipeline.splitting import MB
@@ -42,14 +42,18 @@ def rewrite_html(store: Store) -> str:
 
 
 def read_facts(store: Store) -> dict[str, Any]:
-    """The facts of a finished run. Raises InputError if it is not finished, or they are damaged."""
-    read_manifest(store)
+    """The facts of a finished run; what an older version did not write is empty.
+
+    Raises InputError if it is not finished, or they are damaged.
+    """
+    manifest = read_manifest(store)
     facts = store.read_json("report.json")
-    if not isinstance(facts, dict):
+    if not isinstance(facts, dict) or "ledger" not in facts:
         raise InputError(
-            f"{store.path('report.json')} is missing or damaged: remove {store.path('manifest.json')} and run again"
+            f"{store.path('report.json')} is missing or damaged: remove {store.path('manifest.json')} and run the same "
+            "`tamis run` again, which makes both anew"
         )
-    return facts
+    return MISSING | facts | manifest
 
 
 def report_facts(store: Store, finished: Finished) -> dict[str, Any]:

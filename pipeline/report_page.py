@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import jinja2
     import markupsafe
 
-_MISSING: dict[str, Any] = {
+MISSING: dict[str, Any] = {
     "funnel": [], "statuses": {}, "surveys": {}, "sources": {}, "columns": {}, "columns_all": {}, "columns_kept": {},
     "stage_columns": [], "rating": None, "rating_columns": [], "scores": [], "tokens": None, "bytes_read": None,
     "part_facts": [], "pages": [], "quarantine_places": [], "parts": [], "versions": {}, "steps": [], "seconds": {},
@@ -29,21 +29,22 @@ _MISSING: dict[str, Any] = {
 
 def render(facts: dict[str, Any]) -> str:
     """The report. Every value is escaped by the template engine."""
-    facts = _in_order(_MISSING | facts)
+    facts = in_order(MISSING | facts)
+    facts["columns_kept"] = {name: {} for name in facts["columns_all"]} | facts["columns_kept"]
+    facts["times"] = [(name, spent) for name, spent in facts["seconds"].items() if name != "total"]
     return page("report.html", facts=facts, warnings=warnings_of(facts), settings=_pretty(facts["config"]))
 
 
-def _in_order(facts: dict[str, Any]) -> dict[str, Any]:
+def in_order(facts: dict[str, Any]) -> dict[str, Any]:
     """What is told step by step, in the order of the steps; JSON keeps it by name."""
     steps = [step["name"] for step in facts["steps"]]
 
-    def place(item: tuple[str, Any]) -> tuple[int, str]:
+    def place(item: tuple[str, Any]) -> tuple[bool, int, str]:
         name = item[0].rpartition("+")[2].partition(" ")[0]
-        return steps.index(name) if name in steps else len(steps), item[0]
+        return name == "total", steps.index(name) if name in steps else len(steps), item[0]
 
-    times = sorted(((name, spent) for name, spent in facts["seconds"].items() if name != "total"), key=place)
-    surveys = dict(sorted(facts["surveys"].items(), key=place))
-    return facts | {"surveys": surveys, "times": times}
+    told = ("surveys", "seconds", "stage_seconds")
+    return facts | {key: dict(sorted(facts[key].items(), key=place)) for key in told if key in facts}
 
 
 def page(name: str, **values: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline import __version__
 from pipeline.config import RunConfig, build_config, override_value
 from stages.contract import Stage, is_context_stage, settings_of
 from stages.errors import ConfigError
@@ -38,14 +39,24 @@ def changed_settings(config: Mapping[str, Any], overrides: Sequence[str]) -> Cha
     if not overrides:
         raise ConfigError("what-if: found no --set, expected a threshold, such as --set language.min_score=0.8")
     plain = {key: value for key, value in config.items() if key != "limit"}
-    other = copy.deepcopy(plain)
+    before, other = _as_it_was(plain), copy.deepcopy(plain)
     for override in overrides:
         override_value(other, override)
-    before, after = build_config(plain), build_config(other)
+    after = build_config(other)
     _check_sections(before, after)
     pairs = enumerate(zip(before.stages, after.stages, strict=True))
     settings = {place: found for place, (was, now) in pairs if (found := _differing(was, now))}
     return Changed(tuple(stage for stage in after.stages if not is_context_stage(stage)), settings)
+
+
+def _as_it_was(plain: dict[str, Any]) -> RunConfig:
+    try:
+        return build_config(plain)
+    except ConfigError as error:
+        raise ConfigError(
+            f"what-if: the run was made by another version of Tamis, whose settings this one ({__version__}) does not "
+            f"take: {error}. Look at it with that version, or run it again with this one"
+        ) from error
 
 
 def _check_sections(before: RunConfig, after: RunConfig) -> None:

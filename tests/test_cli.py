@@ -48,7 +48,7 @@ def test_help_loads_no_heavy_library() -> None:
         (["run", "{config}", "--set", "input.paths=[missing/*.jsonl]"], 4, "nothing matches missing/*.jsonl"),
         (["run", "{config}", "--set", "language.model=missing.bin"], 5, "missing.bin"),
         (["stage", "langage", "--input", "x.jsonl"], 3, "did you mean 'language'"),
-        (["inspect", "nowhere"], 4, "nowhere is neither"),
+        (["inspect", "nowhere"], 4, "nowhere: found nothing there"),
         (["report", "nowhere"], 4, "no finished run"),
     ],
 )

@@ -456,5 +456,5 @@ def test_people_see_what_there_is(made: tuple[Path, Finished], tmp_path: Path) -
     shutil.copytree(output, copy)
     path = next(copy.glob("contexts/*/part-00001.parquet"))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(EngineError, match=r"1 shards differ.*part-00001.*remove them and run"):
+    with pytest.raises(EngineError, match=r"1 shards are missing or differ.*part-00001.*remove them and run"):
         inspect_path(console, str(copy), rows=5, with_text=False, verify=True, as_json=False)

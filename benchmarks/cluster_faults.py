@@ -38,7 +38,7 @@ def main() -> None:
     given = parser.parse_args()
     config = _config(given.work, given.documents)
     with site("local") as local:
-        expected = _run(given.work, config, local, "undisturbed")[0]
+        expected = _undisturbed(given.work, config, local)[0]
     rows = [row for engine in given.engines for row in _rows(given.work, config, engine, given.rounds, expected)]
     print("| engine | killed | rounds | hit | went on by itself | the same data in the end |\n|" + "---|" * 6)
     for row in rows:
@@ -69,7 +69,7 @@ def _config(work: Path, documents: int) -> Path:
 
 def _rows(work: Path, config: Path, engine: str, rounds: int, expected: dict[str, str]) -> list[dict[str, Any]]:
     with site(engine) as place:
-        span = _run(work, config, place, f"{engine}-calm")[1]
+        span = _undisturbed(work, config, place)[1]
         return [_row(work, config, place, victim, rounds, (span, expected)) for victim in VICTIMS[engine]]
 
 
@@ -113,6 +113,12 @@ def _killed(
     if victim != "driver" and run.returncode:
         print(f"{name}: {said} killed, exit code {run.returncode}: {errors[-600:]}", file=sys.stderr)
     return said, run.returncode == 0
+
+
+def _undisturbed(work: Path, config: Path, place: Site) -> tuple[dict[str, str], float]:
+    name = f"{place.engine}-undisturbed"
+    shutil.rmtree(work / name, ignore_errors=True)
+    return _run(work, config, place, name)
 
 
 def _begun(run: Path) -> bool:

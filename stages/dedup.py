@@ -112,7 +112,7 @@ class Dedup:
 
     def measured(self, found: Mapping[str, Any]) -> Summary:
         """Copies, and how often texts were repeated."""
-        note = f"{found['copies']:,} exact copies, {found['bytes'] / 1e6:,.1f} MB of text"
+        note = f"{found['copies']:,} exact copies, {found['bytes']:,} bytes of text"
         rows = tuple(sorted((int(copies), texts) for copies, texts in found["sizes"].items()))
         return Summary((note,), ("copies of a text", "texts"), rows)
 

@@ -131,7 +131,8 @@ def _notes(found: Found) -> Iterator[str]:
         by_size = ", ".join(f"{count:,} for {number:,}" for number, count in shown)
         yield f"{fell:,} near-duplicates; documents that stay for them: {by_size}{', ...' * (len(stand) > _SHOWN)}"
     if found["sizes"]:
-        sizes = (f"{count:,} of {int(size):,} or more" for size, count in found["sizes"].items())
+        largest = sorted((int(size), count) for size, count in found["sizes"].items())  # JSON keeps them as names
+        sizes = (f"{count:,} of {size:,} or more" for size, count in largest)
         yield f"buckets by documents: {', '.join(sizes)}"
 
 

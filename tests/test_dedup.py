@@ -69,7 +69,7 @@ def test_measures_sum_up_over_parts() -> None:
     assert one == {"copies": 3, "bytes": 4, "sizes": {"1": 1, "2": 1}}
     both = stage.combine([one, one])
     assert both == {"copies": 6, "bytes": 8, "sizes": {"1": 2, "2": 2}}
-    assert stage.measured(both).notes == ("6 exact copies, 0.0 MB of text",)
+    assert stage.measured(both).notes == ("6 exact copies, 8 bytes of text",)
 
 
 def test_a_run_drops_copies_wherever_they_lie(tmp_path: Path) -> None:

@@ -320,6 +320,9 @@ def test_measures_are_those_of_a_plain_loop_and_add_up() -> None:
     again = stage.combine([found, stage.combine([found, measured(stage, rows([None, None]))[1]])])
     assert again["stand_for"] == {name: 2 * number for name, number in found["stand_for"].items()}
     assert again["contexts"][0] == 2 * found["contexts"][0] > 0
+    by_name = {"1024": 2, "128": 1, "64": 3}  # as JSON gives them back
+    notes = stage.measured({**again, "sizes": by_name}).notes
+    assert notes[-1] == "buckets by documents: 3 of 64 or more, 1 of 128 or more, 2 of 1,024 or more"
     summary = stage.measured(again)
     assert (
         f"{2 * (301 - len(placed))} near-duplicates; documents that stay for them: 198 for 1, 2 for 2" in summary.notes

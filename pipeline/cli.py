@@ -59,7 +59,7 @@ def main() -> None:
     except (TamisError, Interrupted) as error:
         _fail(error, error.exit_code)
     except OSError as error:
-        if sys.argv[1:2] == ["run"]:
+        if "run" in sys.argv[1:3]:
             _fail(f"{error}. Finished work is kept; the same command goes on from there", EngineError.exit_code)
         _fail(error, InputError.exit_code)
 
@@ -198,10 +198,11 @@ def inspect(
     """Show what a run, a step or a shard holds: schema, counts, statistics, a few rows; or one document's way."""
     from pipeline.inspect import inspect_document, inspect_path
 
-    if document:
-        inspect_document(OUT, path, document, with_text=text, as_json=json_)
-    else:
-        inspect_path(OUT, path, rows=rows, with_text=text, verify=verify, as_json=json_)
+    with cli_look.looking(path):
+        if document:
+            inspect_document(OUT, path, document, with_text=text, as_json=json_)
+        else:
+            inspect_path(OUT, path, rows=rows, with_text=text, verify=verify, as_json=json_)
 
 
 @app.command()
@@ -221,9 +222,8 @@ cli_look.add_to(app)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
-    raise Interrupted(
-        f"ended by {signal.Signals(number).name}: finished work is kept, the same command goes on from there"
-    )
+    kept = ": finished work is kept, the same command goes on from there" if "run" in sys.argv[1:3] else ""
+    raise Interrupted(f"ended by {signal.Signals(number).name}{kept}")
 
 
 def _choose_memory_pool() -> None:

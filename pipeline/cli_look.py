@@ -1,11 +1,15 @@
 """The commands that look at finished runs: `report`, `compare`, `what-if`, `view`."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+
+from stages.errors import ConfigError
 
 OUT = Console(width=None if sys.stdout.isatty() else 200)
 
@@ -21,6 +25,17 @@ def add_to(app: typer.Typer) -> None:
     app.command()(view)
 
 
+@contextlib.contextmanager
+def looking(*paths: str) -> Iterator[None]:
+    """While runs are read: what their storage raises is told with the path, and pandas is not imported for nothing."""
+    from pipeline.lean import spare_pandas
+    from pipeline.listing import storage_errors
+
+    spare_pandas()
+    with storage_errors("read", " or ".join(paths)):
+        yield
+
+
 def report(
     run_directory: RunDirectory,
     pages: Annotated[
@@ -34,9 +49,11 @@ def report(
     from pipeline.storage import Store
 
     store = Store(run_directory)
-    if pages:
-        write_pages(store, read_facts(store), most)
-    OUT.print(rewrite_html(store), highlight=False, soft_wrap=True, markup=False)
+    with looking(run_directory):
+        if pages:
+            write_pages(store, read_facts(store), most)
+        made = rewrite_html(store)
+    OUT.print(made, highlight=False, soft_wrap=True, markup=False)
 
 
 def compare(
@@ -48,8 +65,13 @@ def compare(
     """Compare two finished runs: settings, counts, distributions, and the documents that changed sides."""
     from pipeline.compare import compare_page, compare_runs, show_comparison
 
-    found = compare_runs(first, second)
-    output.write_text(compare_page(found), encoding="utf-8")
+    with looking(first, second):
+        found = compare_runs(first, second)
+    try:
+        output.write_text(compare_page(found), encoding="utf-8")
+    except OSError as error:
+        why = f"cannot be written ({error.strerror}), expected a file in a directory that is there"
+        raise ConfigError(f"--output {output}: {why}") from error
     show_comparison(OUT, found, as_json=json_)
     if not json_:
         OUT.print(f"page    {output}", highlight=False, soft_wrap=True, markup=False)
@@ -67,7 +89,8 @@ def what_if(
     from pipeline.whatif import what_if as compute
     from pipeline.whatif_showing import show_what_if
 
-    found = compute(run_directory, set_)
+    with looking(run_directory):
+        found = compute(run_directory, set_)
     if json_:
         print_json(OUT, found)
     else:
@@ -81,4 +104,5 @@ def view(
     """Serve a page on this machine alone to filter, sort and search documents and scores. Ends on Ctrl-C."""
     from pipeline.view import serve
 
-    serve(OUT, run_directory, port)
+    with looking(run_directory):
+        serve(OUT, run_directory, port)

@@ -1,6 +1,7 @@
 """The configuration of a run: one YAML file, each section a frozen dataclass, strict about keys and types."""
 
 import dataclasses
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -200,18 +201,27 @@ def _absolute(raw: dict[str, Any], path: list[str]) -> list[Any]:
     places = [
         place for place, entry in enumerate(chain) if entry == name or (isinstance(entry, dict) and name in entry)
     ]
-    place = _one_place([place for place in places if not placed or str(place) == path[1]], name, path)
+    if not (meant := [place for place in places if not placed or str(place) == path[1]]):
+        raise _no_stage(".".join(path[:3]) if placed else name, chain, path)
+    place = _one_place(meant, name, path)
     entry = chain[place]
     chain[place] = {name: (entry[name] if isinstance(entry, dict) else None) or {}}
     return ["stages", place, name, *keys]
 
 
+def _no_stage(name: str, chain: list[Any], path: list[str]) -> ConfigError:
+    names = [str(key) for entry in chain for key in (entry if isinstance(entry, dict) else [entry])]
+    near = difflib.get_close_matches(name, [*TOP_LEVEL, *names], n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else "."
+    return ConfigError(
+        f"--set {'.'.join(path)}: '{name}' is neither a section nor a stage of this configuration{hint} Its stages: "
+        f"{', '.join(dict.fromkeys(names)) or 'none'}"
+    )
+
+
 def _one_place(places: list[int], name: str, path: list[str]) -> int:
-    """The place that an override means. Raises ConfigError if there is none, or more than one."""
+    """The one place that an override means. Raises ConfigError if there are more."""
     key = ".".join(path)
-    if not places:
-        found = ".".join(path[:3]) if path[0] == "stages" else name
-        raise ConfigError(f"--set {key}: '{found}' is neither a section nor a stage of this configuration")
     if len(places) > 1:
         several = " or ".join(f"stages.{place}.{key}" for place in places)
         raise ConfigError(f"--set {key}: found {len(places)} stages '{name}', expected one of them: --set {several}")

@@ -69,6 +69,7 @@ def what_if(path: str, overrides: Sequence[str]) -> dict[str, Any]:
         "unknown": sum(tally.unknown for tally in tallies),
         "gained": totals["gained"],
         "lost": totals["lost"],
+        "as_before": [one.name for one, tally in zip(changes.stages, tallies, strict=True) if _is_stale(one, tally)],
         "stages": [
             {**dataclasses.asdict(t), "dropped": dict(sorted(t.dropped.items())),
              "was_dropped": dict(sorted(t.was_dropped.items()))} for t in tallies
@@ -153,9 +154,14 @@ def _batches(table: pa.Table) -> Iterator[tuple[int, pa.RecordBatch]]:
         begin += batch.num_rows
 
 
+def _is_stale(stage: Stage, tally: StageTally) -> bool:
+    """Whether a stage would answer anew: it depends on all documents that reach it, and others would."""
+    return has_survey(stage) and bool(tally.unknown or tally.missing)
+
+
 def _note(stage: Stage, tally: StageTally) -> str:
     """What the figures of a stage cannot say."""
-    if has_survey(stage) and (tally.unknown or tally.missing):
+    if _is_stale(stage, tally):
         return (
             f"what {stage.name} answers depends on all documents that reach it, and {tally.unknown:,} more and "
             f"{tally.missing:,} fewer would: its answers are those of the run, and only a run can tell the new ones"

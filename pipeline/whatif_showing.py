@@ -10,7 +10,8 @@ from pipeline.showing import table
 def show_what_if(console: Console, found: dict[str, Any]) -> None:
     """The funnel as it was and as it would be, with what cannot be told."""
     for setting in found["settings"]:
-        console.print(f"{setting['name']}: {setting['was']} -> {setting['is']}", markup=False, highlight=False)
+        told = f"{setting['name']}: {_value(setting['was'])} -> {_value(setting['is'])}"
+        console.print(told, markup=False, highlight=False)
     rows = [
         (
             stage["stage"],
@@ -25,11 +26,24 @@ def show_what_if(console: Console, found: dict[str, Any]) -> None:
     for stage in found["stages"]:
         if stage["note"]:
             console.print(f"{stage['stage']}: {stage['note']}", markup=False, highlight=False, soft_wrap=True)
+    if not found["settings"]:
+        console.print("no threshold differs from the run's: this is its own funnel", highlight=False)
     unknown = f"; of {found['unknown']:,} more only a run can tell" if found["unknown"] else ""
-    console.print(
-        f"kept {found['was_kept']:,} -> {found['kept']:,}: {found['gained']:,} gained, {found['lost']:,} lost{unknown}",
-        highlight=False,
-    )
+    same = f"; as long as {', '.join(found['as_before'])} answer as in the run" if found["as_before"] else ""
+    moved = f"{found['gained']:,} gained, {found['lost']:,} lost"
+    told = f"kept {found['was_kept']:,} -> {found['kept']:,}: {moved}{unknown}{same}"
+    console.print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+def _value(value: Any) -> str:
+    """A setting as `--set` takes it.
+
+    >>> [_value(value) for value in (("en", "de"), True, 0.5, None)]
+    ['[en, de]', 'true', '0.5', 'null']
+    """
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
 def _reasons(was: dict[str, int], now: dict[str, int]) -> str:

@@ -146,6 +146,8 @@ def test_a_stage_among_several_of_its_name_is_told_by_its_place(path: Path) -> N
     for wrong in ("stages.2.length.least=5", "stages.-1.length.least=5", "stages.0.language.least=5"):
         with pytest.raises(ConfigError, match=r"'stages\..*' is neither a section nor a stage"):
             load_config(path, [wrong])
+    with pytest.raises(ConfigError, match=r"'lenght' is neither.*did you mean 'length'\? Its stages: length$"):
+        load_config(path, ["lenght.least=5"])
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,16 @@
 """What commands that look at runs say of paths that are no runs, and of damaged runs: the place, the remedy."""
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pipeline.cli import _interrupt
+from pipeline.cli_look import looking
 from pipeline.compare import compare_runs
 from pipeline.compare_documents import shards
 from pipeline.inspect import run_facts, shard_facts
@@ -16,8 +21,8 @@ from pipeline.report_pages import write_pages
 from pipeline.storage import Store
 from pipeline.view import Viewer
 from pipeline.whatif import what_if
-from stages.errors import ConfigError, InputError
-from tests.runs import documents, go, write_config, write_jsonl
+from stages.errors import ConfigError, InputError, Interrupted
+from tests.runs import documents, go, tamis, write_config, write_jsonl
 
 Look = Callable[[str], object]
 SET = ("language.min_score=0.9",)
@@ -157,3 +162,35 @@ def test_a_directory_without_shards_names_what_is_there(run: Path) -> None:
     said = refused(lambda path: shard_facts(path, 5, with_text=False), run / "steps")
     assert "neither a run (no manifest.json, no steps/), nor a directory with Parquet shards" in said
     assert "00-read-" in said and "name one of these" in said
+
+
+def test_what_a_storage_raises_is_told_with_the_path() -> None:
+    missing = type("NoCredentialsError", (Exception,), {"__module__": "botocore.exceptions"})
+    told = r"cannot read s3://a/run: Unable to locate.*credentials are set"
+    with pytest.raises(InputError, match=told), looking("s3://a/run"):
+        raise missing("Unable to locate credentials")
+    with pytest.raises(ZeroDivisionError), looking("s3://a/run"):
+        raise ZeroDivisionError
+
+
+def test_looking_imports_no_pandas() -> None:
+    code = (
+        "import sys; from pipeline.cli_look import looking\n"
+        "with looking('a'): import pyarrow as pa; pa.array([1])\n"
+        "sys.exit('pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("command", "goes_on"), [("run", True), ("view", False)])
+def test_only_a_run_goes_on_after_an_interrupt(monkeypatch: pytest.MonkeyPatch, command: str, goes_on: bool) -> None:
+    monkeypatch.setattr(sys, "argv", ["tamis", command, "x"])
+    with pytest.raises(Interrupted) as error:
+        _interrupt(signal.SIGTERM, None)
+    assert ("goes on from there" in str(error.value)) == goes_on
+
+
+def test_a_comparison_that_cannot_be_written_is_a_wrong_argument(run: Path, tmp_path: Path) -> None:
+    done = tamis("compare", run, run, "--output", tmp_path / "none/compare.html")
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert "compare.html: cannot be written (No such file or directory), expected" in " ".join(done.stderr.split())

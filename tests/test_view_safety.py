@@ -149,7 +149,7 @@ def test_a_taken_port_is_told(viewer: Viewer, run: Path) -> None:
 
 def test_a_run_that_cannot_be_viewed_leaves_no_port_open(tmp_path: Path, run: Path) -> None:
     (tmp_path / "manifest.json").write_bytes((run / "manifest.json").read_bytes())
-    with pytest.raises(InputError, match="part-00000.parquet is missing"):
+    with pytest.raises(InputError, match=r"part-00000\.parquet is missing"):
         Viewer(str(tmp_path))
     with pytest.raises(InputError, match="no finished run"):
         Viewer(str(tmp_path / "nowhere"))

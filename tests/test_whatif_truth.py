@@ -4,6 +4,7 @@ The chain is that of the quickstart as far as its stages judge documents one by 
 and `select` after it.
 """
 
+import io
 import re
 import shutil
 from collections import Counter
@@ -13,10 +14,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from rich.console import Console
 
 from pipeline.compare import compare_page, compare_runs
 from pipeline.inspect_document import document_facts
 from pipeline.whatif import what_if
+from pipeline.whatif_showing import show_what_if
 from stages.errors import ConfigError
 from tests.runs import go, write_config
 from tests.tiny_corpus import corpus
@@ -175,6 +178,10 @@ def test_a_choice_among_all_documents_is_said_to_be_another(config: Path, tmp_pa
     (select,) = (row for row in found["stages"] if row["stage"] == "select")
     assert select["missing"] > 0
     assert "depends on all documents that reach it" in select["note"]
+    assert found["as_before"] == ["select"]
+    out = io.StringIO()
+    show_what_if(Console(file=out, width=80), found)
+    assert out.getvalue().rstrip().endswith("as long as select answer as in the run")
     for refused in ("select.tokens=9", "select.min_overall_score=4"):
         with pytest.raises(ConfigError, match="is no threshold: it changes the scores themselves"):
             what_if(str(tmp_path / "run"), [refused])

@@ -94,7 +94,8 @@ def check_kept(ledger: Ledger) -> None:
         reasons = merge({f"{stage}: {r}": n for r, n in found.items()} for stage, found in ledger.dropped.items())
         raise NothingKept(
             f"no document was kept of {ledger.read:,} read. Dropped: {_by_count(reasons) or 'none'}; quarantined: "
-            f"{ledger.quarantined_total:,}. The run's dropped/ holds samples: loosen the thresholds or check the input"
+            f"{ledger.quarantined_total:,}. The run's report and dropped/ show them, and `tamis what-if` what other "
+            "thresholds would keep: loosen the thresholds or check the input"
         )
 
 

@@ -83,8 +83,7 @@ class _Run:
             self._check_budget(ledger.quarantined, ledger.read)
             parts = self._write(shards, totals)
             check_written(ledger, parts)
-            check_kept(ledger)
-            contexts = pack_contexts(self.store, self.plan, shards, ledger, self._map)
+            contexts = pack_contexts(self.store, self.plan, shards, ledger, self._map) if ledger.kept else None
             mixed = mix_contexts(self.store, self.plan, contexts, self._map)
         except InputError:
             merge_quarantine(self.store, self.quarantines)
@@ -94,10 +93,10 @@ class _Run:
         finished = Finished(
             self.plan, self.engine.name, ledger, splits, totals, parts, self.seconds, surveys, contexts, mixed
         )
-        if not self.worked and self.store.exists(MANIFEST):
-            return finished
-        write_report(self.store, finished)
-        write_manifest(self.store, finished)
+        if self.worked or not self.store.exists(MANIFEST):
+            write_report(self.store, finished)
+            write_manifest(self.store, finished)
+        check_kept(ledger)
         return finished
 
     def _read(self) -> list[SplitRecord]:

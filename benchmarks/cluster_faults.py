@@ -3,9 +3,9 @@
     python benchmarks/cluster_faults.py --rounds 4 --json cluster_faults.json
 
 The input is made up. Ray is a cluster of two nodes, Spark a `local-cluster` of two executors. Each round starts a run,
-kills one of its processes at a moment drawn between the first record and the end of an undisturbed run, gives the same
-command again, and compares the bytes of every Parquet file with those of an undisturbed local run. A round in which all
-was over before the moment came is drawn again.
+kills one of its processes when a number of records is there that was drawn, and a moment later, gives the same command
+again, and compares the bytes of every Parquet file with those of an undisturbed local run. A round in which all was over
+before the moment came is drawn again.
 """
 
 import argparse
@@ -32,14 +32,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=4, help="kills of each kind")
     parser.add_argument("--engines", nargs="+", default=list(VICTIMS), choices=list(VICTIMS))
+    parser.add_argument("--victims", nargs="+", choices=sorted({each for all_ in VICTIMS.values() for each in all_}))
     parser.add_argument("--documents", type=int, default=6000)
     parser.add_argument("--work", type=Path, default=Path("/tmp/tamis-cluster-faults"))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     config = _config(given.work, given.documents)
+    shutil.rmtree(given.work / "undisturbed", ignore_errors=True)
     with site("local") as local:
-        expected = _undisturbed(given.work, config, local)[0]
-    rows = [row for engine in given.engines for row in _rows(given.work, config, engine, given.rounds, expected)]
+        expected = _run(given.work, config, local, "undisturbed")
+    rows = [row for engine in given.engines for row in _rows(given, config, engine, expected)]
     print("| engine | killed | rounds | hit | went on by itself | the same data in the end |\n|" + "---|" * 6)
     for row in rows:
         print("| {engine} | {victim} | {rounds} | {hit} | {went_on} | {equal} |".format(**row))
@@ -67,24 +69,26 @@ def _config(work: Path, documents: int) -> Path:
     return path
 
 
-def _rows(work: Path, config: Path, engine: str, rounds: int, expected: dict[str, str]) -> list[dict[str, Any]]:
+def _rows(
+    given: argparse.Namespace, config: Path, engine: str, expected: tuple[dict[str, str], int]
+) -> list[dict[str, Any]]:
+    victims = [victim for victim in VICTIMS[engine] if not given.victims or victim in given.victims]
     with site(engine) as place:
-        span = _undisturbed(work, config, place)[1]
-        return [_row(work, config, place, victim, rounds, (span, expected)) for victim in VICTIMS[engine]]
+        return [_row(given.work, config, place, victim, given.rounds, expected) for victim in victims]
 
 
 def _row(
-    work: Path, config: Path, place: Site, victim: str, rounds: int, calm: tuple[float, dict[str, str]]
+    work: Path, config: Path, place: Site, victim: str, rounds: int, expected: tuple[dict[str, str], int]
 ) -> dict[str, Any]:
     row = {"engine": place.engine, "victim": victim, "rounds": rounds, "hit": 0, "went_on": 0, "equal": 0}
     for number in range(rounds):
         name = f"{place.engine}-{victim}-{number}"
         for attempt in range(3):
-            killed, went_on = _killed(work, config, place, victim, name, calm[0], attempt)
+            killed, went_on = _killed(work, config, place, victim, name, expected[1], attempt)
             if killed:
                 break
         place.mend()
-        equal = _run(work, config, place, name)[0] == calm[1]
+        equal = _run(work, config, place, name)[0] == expected[0]
         for key, value in (("hit", bool(killed)), ("went_on", went_on), ("equal", equal)):
             row[key] += value
         print(f"{name}: killed {killed or 'nothing'}, went on {went_on}, equal {equal}", file=sys.stderr, flush=True)
@@ -92,7 +96,7 @@ def _row(
 
 
 def _killed(
-    work: Path, config: Path, place: Site, victim: str, name: str, span: float, attempt: int
+    work: Path, config: Path, place: Site, victim: str, name: str, records: int, attempt: int
 ) -> tuple[str, bool]:
     """What was killed, or nothing if the run was over before; and whether the run went on without it."""
     shutil.rmtree(work / name, ignore_errors=True)
@@ -100,8 +104,9 @@ def _killed(
     run = subprocess.Popen(
         _command(work, config, place, name), env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-    comes(lambda: run.poll() is not None or _begun(work / name), 600)
-    time.sleep(chance.uniform(0.0, 0.95) * span)
+    enough = chance.randrange(1, records)
+    comes(lambda: run.poll() is not None or _records(work / name) >= enough, 600)
+    time.sleep(chance.random())
     comes(lambda: run.poll() is not None or place.candidates(run.pid, victim), 600)
     found = place.candidates(run.pid, victim) if run.poll() is None else []
     said = ""
@@ -115,26 +120,17 @@ def _killed(
     return said, run.returncode == 0
 
 
-def _undisturbed(work: Path, config: Path, place: Site) -> tuple[dict[str, str], float]:
-    name = f"{place.engine}-undisturbed"
-    shutil.rmtree(work / name, ignore_errors=True)
-    return _run(work, config, place, name)
+def _records(run: Path) -> int:
+    return sum(1 for _ in run.glob("steps/*/records/*.json"))
 
 
-def _begun(run: Path) -> bool:
-    return any(run.glob("steps/*/records/*.json"))
-
-
-def _run(work: Path, config: Path, place: Site, name: str) -> tuple[dict[str, str], float]:
-    """The data of a run that ends well, and the seconds from its first record to its end."""
+def _run(work: Path, config: Path, place: Site, name: str) -> tuple[dict[str, str], int]:
+    """The data of a run that ends well, and the number of its records."""
     command = _command(work, config, place, name)
-    run = subprocess.Popen(command, env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    comes(lambda: run.poll() is not None or _begun(work / name), 600)
-    began = time.monotonic()
-    errors = run.communicate()[1].decode(errors="replace")
-    if run.returncode:
-        raise BenchmarkError(f"{' '.join(command)}: exit code {run.returncode}\n{errors[-2000:]}")
-    return _fingerprint(work / name), time.monotonic() - began
+    done = subprocess.run(command, env=place.environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchmarkError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+    return _fingerprint(work / name), _records(work / name)
 
 
 def _command(work: Path, config: Path, place: Site, name: str) -> list[str]:

@@ -4,8 +4,8 @@
 
 The input is made up. Ray is a cluster of two nodes, Spark a `local-cluster` of two executors. Each round starts a run,
 kills one of its processes when a number of records is there that was drawn, and a moment later, gives the same command
-again, and compares the bytes of every Parquet file with those of an undisturbed local run. A round in which all was over
-before the moment came is drawn again.
+again, and compares the bytes of every Parquet file with those of an undisturbed local run. A round in which all was
+over before the moment came is drawn again.
 """
 
 import argparse

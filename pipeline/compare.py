@@ -9,6 +9,7 @@ from rich.console import Console
 from pipeline.compare_documents import moved_documents, moved_scores
 from pipeline.report import read_facts
 from pipeline.report_page import page
+from pipeline.report_warnings import warnings_of
 from pipeline.showing import print_json, short, table, visible
 from pipeline.storage import Store
 
@@ -28,9 +29,11 @@ def compare_runs(first: str, second: str) -> dict[str, Any]:
         "summary": _summary(a, b),
         "settings": settings_that_differ(a["config"], b["config"]),
         "funnel": _funnel(a, b),
+        "warnings": _warnings(a, b),
         "sources": _counts({k: v["kept"] for k, v in a["sources"].items()}, _kept(b["sources"])),
         "values": {name: _counts(*both) for name, both in _columns(a, b) if _is_text(a, name)},
         "numbers": dict(both for both in _columns(a, b) if not _is_text(a, both[0])),
+        "mixture": _mixture(a, b),
         "documents": moved_documents(*stores),
         "scores": moved_scores(*stores, _annotated_anew(a, b)),
     }
@@ -80,6 +83,11 @@ def show_comparison(console: Console, found: dict[str, Any], *, as_json: bool) -
     _table(console, "funnel", ("stage", "what", "A", "B", "B - A"), funnel)
     moved = ([r["a"], r["b"], r["documents"], ", ".join(r["ids"])] for r in found["documents"]["moved"])
     _table(console, "documents that changed sides", ("in A", "in B", "documents", "such as"), moved)
+    shares = ([r["name"], *(_points(r[key]) for key in ("a", "b", "change"))] for r in found["mixture"])
+    _table(console, "mixture, share of tokens", ("group", "A", "B", "B - A, points"), shares)
+    for row in found["warnings"]:
+        told = f"only in {row['run']}: {row['title']}. {row['detail']}"
+        console.print(visible(told), markup=False, highlight=False, soft_wrap=True)
     scores = ([r["column"], r["documents"], r["changed"], r["mean_change"]] for r in found["scores"])
     _table(console, "scores of documents in both", ("column", "documents", "changed", "mean change"), scores)
 
@@ -88,6 +96,10 @@ def _table(console: Console, title: str, columns: tuple[str, ...], rows: Iterato
     cells = [[cell if isinstance(cell, int) else visible(short(cell)) for cell in row] for row in rows]
     if cells:
         console.print(table(title, columns, cells[:_SHOWN]))
+
+
+def _points(share: float | None) -> str:
+    return "" if share is None else f"{round(100 * share, 1) + 0.0:.1f}"
 
 
 def _summary(a: dict[str, Any], b: dict[str, Any]) -> _Rows:
@@ -121,6 +133,24 @@ def _funnel(a: dict[str, Any], b: dict[str, Any]) -> _Rows:
 
 def _told(row: dict[str, Any] | None) -> dict[str, int]:
     return {"entered": row["entered"], "kept": row["kept"], **row["dropped"]} if row else {}
+
+
+def _warnings(a: dict[str, Any], b: dict[str, Any]) -> _Rows:
+    """What one report asks to look at first and the other does not."""
+    first, second = ({warned.title: warned.detail for warned in warnings_of(run)} for run in (a, b))
+    both = (("A", first, second), ("B", second, first))
+    return [
+        {"run": letter, "title": title, "detail": detail}
+        for letter, found, other in both
+        for title, detail in found.items()
+        if title not in other
+    ]
+
+
+def _mixture(a: dict[str, Any], b: dict[str, Any]) -> _Rows:
+    """The share of each group in the tokens of the training order; None where a run has no such group."""
+    sides = [{group["name"]: group["realised"] for group in (run["mixture"] or {}).get("groups", [])} for run in (a, b)]
+    return [_row(name, *(side.get(name) for side in sides)) for name in dict.fromkeys([*sides[0], *sides[1]])]
 
 
 def _kept(sources: dict[str, dict[str, int]]) -> dict[str, int]:

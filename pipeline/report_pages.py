@@ -35,6 +35,8 @@ STATISTICS = ("source", "lang", "lang_score", "harmful_ratio", "quality_ppl", "r
               "tokens", "order_similarity")  # fmt: skip
 """Columns whose distributions a page shows."""
 _MAIN = ("lang", "harmful_ratio", "quality_ppl", "rating_overall_score_mean", "domain", "tokens", "order_similarity")
+_NOT_KNOWN = {"tokens": None, "seconds": None}
+"""Of a part, in the facts of an older version."""
 _REASON = ("dropped_by", "drop_reason")
 
 
@@ -74,6 +76,7 @@ def shard_page(store: Store, facts: dict[str, Any], place: int) -> str:
         facts=facts,
         part=part,
         dropped=dropped,
+        more=dict(facts["part_facts"][place] if facts["part_facts"] else _NOT_KNOWN),
         columns=columns,
         before=neighbours[place - 1] if place else None,
         after=neighbours[place + 1] if place + 1 < len(neighbours) else None,

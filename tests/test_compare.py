@@ -1,12 +1,24 @@
 """`tamis compare`: what moved between two runs, down to the documents."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from pipeline.compare import _funnel, compare_page, compare_runs, settings_that_differ
+from pipeline.compare import (
+    _funnel,
+    _mixture,
+    _warnings,
+    compare_page,
+    compare_runs,
+    settings_that_differ,
+    show_comparison,
+)
 from pipeline.compare_documents import quoted
+from pipeline.report import read_facts
+from pipeline.storage import Store
 from stages.errors import InputError
 from tests.looks import looked_at, rows
 
@@ -52,6 +64,25 @@ def test_the_page_is_escaped_and_needs_no_network(runs: tuple[str, str]) -> None
     page = compare_page(compare_runs(*runs))
     assert "<script" not in page
     assert "://" not in page
+
+
+def test_mixtures_and_warnings_stand_side_by_side(runs: tuple[str, str]) -> None:
+    a, b = (dict(read_facts(Store(run))) for run in runs)
+    a["mixture"] = {"groups": [{"name": "x", "realised": 0.7, "runs_out": 9}, {"name": "y", "realised": 0.3}]}
+    b["mixture"] = {"groups": [{"name": "x", "realised": 0.69996}, {"name": "z", "realised": 0.30004}]}
+    rows = _mixture(a, b)
+    assert [(row["name"], row["a"], row["b"]) for row in rows] == [
+        ("x", 0.7, 0.69996),
+        ("y", 0.3, None),
+        ("z", None, 0.30004),
+    ]
+    only_in_a = [row["title"] for row in _warnings(a, b) if row["run"] == "A"]
+    assert "The group x runs out" in only_in_a and _warnings(a, a) == []
+    found = {**compare_runs(*runs), "mixture": rows, "warnings": _warnings(a, b)}
+    page, out = compare_page(found), io.StringIO()
+    show_comparison(Console(file=out, width=200), found, as_json=False)
+    assert "Only in A: <b>The group x runs out</b>" in page and "only in A: The group x runs out" in out.getvalue()
+    assert ">70.0%</td>" in page and ">+0.0</td>" in page and "-0.0" not in out.getvalue()
 
 
 def test_missing_runs_are_named(runs: tuple[str, str], tmp_path: Path) -> None:

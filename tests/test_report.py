@@ -17,7 +17,7 @@ from pipeline.perplexity_facts import Scores, add_scores, limits_of, perplexity_
 from pipeline.report import read_facts, rewrite_html
 from pipeline.report_charts import HEIGHT, histogram, pair_histogram, score_histogram
 from pipeline.report_page import percent, render
-from pipeline.report_pages import chosen_places, write_pages
+from pipeline.report_pages import chosen_places, shard_page, write_pages
 from pipeline.report_shards import FIRST
 from pipeline.report_summary import losses
 from pipeline.report_warnings import warnings_of
@@ -265,6 +265,14 @@ def test_facts_of_an_older_version_are_shown(run: Path) -> None:
     found = json.loads((run / "report.json").read_text())
     newer = {"scores", "tokens", "bytes_read", "stage_columns", "stage_seconds", "part_facts"}
     assert "Funnel" in render({key: value for key, value in found.items() if key not in newer})
+
+
+def test_a_page_of_a_shard_has_its_tokens_and_time(run: Path) -> None:
+    store = Store(str(run))
+    facts = read_facts(store) | {"part_facts": [{"tokens": 1_234_567, "seconds": 2.5, "dropped": 1}]}
+    page = shard_page(store, facts, 0)
+    assert "<dd>1,234,567</dd>" in page and "<dd>2.5 s</dd>" in page
+    assert "written in" not in shard_page(store, facts | {"part_facts": []}, 0)
 
 
 def test_only_a_harm_filter_hides() -> None:

@@ -108,7 +108,8 @@ def _way(facts: _Facts, row: _Facts) -> list[_Facts]:
             "stage": found["stage"],
             "fate": "passed" if place < first else "not reached" if place > last else _ended(row, first < last),
             "found": {name: row[name] for name in found["columns"] if place <= last and row.get(name) is not None},
-            "thresholds": _thresholds(found["stage"], settings[place] or {}, every=first <= place <= last),
+            "thresholds": _thresholds(found["stage"], settings[place] or {}, every=first <= place <= last)
+            | _limits(facts, found["columns"], row),
         }
         for place, found in enumerate(facts["stage_columns"])
     ]
@@ -140,6 +141,15 @@ def _thresholds(name: str, given: _Facts, *, every: bool) -> _Facts:
         return {}
     found = {one.name: (given.get(one.name, one.default), one.default) for one in known}
     return {key: value for key, (value, default) in found.items() if every or _plain(value) != _plain(default)}
+
+
+def _limits(facts: _Facts, columns: Sequence[str], row: _Facts) -> _Facts:
+    """What a model's card says for the document's language, where a stage compared its score with that."""
+    for scores in facts["scores"]:
+        if (name := scores["column"]) in columns and row.get(name) is not None:
+            language = row.get("quality_model" if name.startswith("quality_") else "harmful_model")
+            return dict(scores["limits"].get(language, {}))
+    return {}
 
 
 def _plain(value: Any) -> Any:

@@ -39,7 +39,7 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
     """A table whose cells are shown as they are; numbers are right-aligned with thousands separators."""
     from rich.text import Text
 
-    style: dict[str, Any] = {"box": SIMPLE_HEAD, "show_edge": False, "pad_edge": False}
+    style: dict[str, Any] = {"box": SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "min_width": len(title)}
     shown = Table(title=title or None, title_justify="left", header_style="bold", **style)
     listed = [list(row) for row in rows]
     for position, name in enumerate(columns):

@@ -6,12 +6,15 @@ import os
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from pipeline.inspect import inspect_path
+from pipeline.inspect import inspect_path, run_facts
 from pipeline.inspect_facts import print_table
 from pipeline.showing import table
+from pipeline.storage import Store
 from tests.looks import EVIL, looked_at
 from tests.runs import documents, go, tamis, write_config, write_jsonl
 
@@ -92,3 +95,26 @@ def test_rows_that_are_not_shown_are_told() -> None:
     print_table(Console(file=out, width=80), table("x", ("a",), [[None], [3]]), 1234)
     assert "None" not in out.getvalue()
     assert out.getvalue().rstrip().endswith("and 1,234 more: --json has them all")
+
+
+@pytest.mark.parametrize(("width", "whole"), [(80, True), (12, False)])
+def test_a_title_longer_than_its_table_stays_on_one_line_that_has_room(width: int, whole: bool) -> None:
+    out = io.StringIO()
+    Console(file=out, width=width).print(table("a title longer than the table", ("a",), [["b"]]))
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert ("a title longer than the table" in lines) == whole
+    assert max(map(len, lines)) <= width
+
+
+def test_values_of_columns_are_cut(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"input_ids": [list(range(1000))]}), tmp_path / "part.parquet")
+    out = io.StringIO()
+    inspect_path(Console(file=out, width=200), str(tmp_path), rows=1, with_text=False, verify=False, as_json=False)
+    assert "[0, 1, 2" in out.getvalue() and "500" not in out.getvalue()
+
+
+def test_steps_are_told_in_their_order(tmp_path: Path) -> None:
+    store = Store(str(looked_at(tmp_path)))
+    seconds = list(run_facts(store)["seconds"])
+    assert (seconds[0], seconds[-2:]) == ("read", ["write", "total"])
+    assert list(run_facts(store)["stage_seconds"]) == ["lengths", "perplexity"]

@@ -52,6 +52,18 @@ def test_a_dropped_document_says_where_and_by_what(run: str) -> None:
     assert late["stages"][1]["thresholds"] == {"threshold": 0.5}, "those of the stage that dropped it, set or not"
 
 
+def test_a_score_is_told_with_the_limit_of_its_language() -> None:
+    facts = {
+        "stage_columns": [{"stage": "perplexity", "columns": ["harmful_ratio", "harmful_model"]}],
+        "config": {"stages": [{"perplexity": {}}]},
+        "scores": [{"column": "harmful_ratio", "limits": {"en": {"threshold": 1.5}, "de": {"threshold": 2.5}}}],
+    }
+    row = {"id": "a", "harmful_ratio": 0.25, "harmful_model": "de", "dropped_by": None}
+    assert _way(facts, row)[0]["thresholds"] == {"threshold": 2.5}
+    assert _way(facts, row | {"harmful_ratio": None})[0]["thresholds"] == {}
+    assert _way(facts, row | {"harmful_model": "fr"})[0]["thresholds"] == {}
+
+
 def test_its_text_is_shown_only_if_asked_for(run: str) -> None:
     assert HARMFUL_TEXT not in json.dumps(document_facts(run, "harmful", False))
     assert document_facts(run, "harmful", True)["text"] == HARMFUL_TEXT
@@ -99,7 +111,7 @@ def test_the_way_of_what_a_stage_failed_on_ends_there(run: str, monkeypatch: pyt
 
 def test_a_failure_at_one_of_two_stages_of_a_name_is_not_pinned_on_either() -> None:
     chain = [{"stage": name, "columns": [f"{name}_{place}"]} for place, name in enumerate("lplpt")]
-    facts = {"stage_columns": chain, "config": {"stages": [{name: {}} for name in "lplpt"]}}
+    facts = {"stage_columns": chain, "config": {"stages": [{name: {}} for name in "lplpt"]}, "scores": []}
     found = _way(facts, {"dropped_by": "p", "drop_reason": "stage_failed"})
     unsure = "not known (by a stage p, quarantined: stage_failed)"
     assert [stage["fate"] for stage in found] == ["passed", unsure, unsure, unsure, "not reached"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report import read_facts, rewrite_html
+from pipeline.report import read_facts, render, rewrite_html
 from pipeline.report_pages import write_pages
 from pipeline.storage import Store
 from tests.browser import CHROMIUM, Browser
@@ -48,6 +48,19 @@ def test_paper_shows_texts_whole_and_hides_what_was_hidden(browser: Browser, run
         assert "hidden" in tab.run("getComputedStyle(document.querySelector('[data-covered]'), '::after').content")
         tab.go((run / "report.html").as_uri())
         assert tab.run("getComputedStyle(document.querySelector('nav')).display") == "none"
+
+
+def test_a_table_of_many_columns_fits_on_paper(browser: Browser, run: Path, tmp_path: Path) -> None:
+    names = ["stratum", "documents", "tokens", "share", "asked", "documents selected", "tokens selected", "short",
+             "times", "key at the border"]  # fmt: skip
+    row = ["en", 13_659, 12_253_682, 0.770478, 3_081_914, 2_632, 3_077_198, 0, 1, 3.220355]
+    survey = {"notes": [], "columns": names, "rows": [row]}
+    facts = read_facts(Store(str(run))) | {"surveys": {"select": survey}}
+    (tmp_path / "report.html").write_text(render(facts), encoding="utf-8")
+    with browser.tab((tmp_path / "report.html").as_uri(), width=688) as tab:  # A4 within the page's margins
+        tab.call("Emulation.setEmulatedMedia", media="print")
+        assert "key at the border" in tab.run("document.body.innerText")
+        assert tab.run("document.documentElement.scrollWidth") <= 688
 
 
 def test_the_keyboard_shows_where_it_is(browser: Browser, run: Path) -> None:

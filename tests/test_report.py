@@ -267,6 +267,11 @@ def test_facts_of_an_older_version_are_shown(run: Path) -> None:
     assert "Funnel" in render({key: value for key, value in found.items() if key not in newer})
 
 
+def test_a_time_is_broken_between_its_parts_alone(run: Path) -> None:
+    facts = read_facts(Store(str(run))) | {"seconds": {"total": 683.0}}
+    assert "<dd>11\u00a0min 23\u00a0s<small>" in render(facts)
+
+
 def test_a_page_of_a_shard_has_its_tokens_and_time(run: Path) -> None:
     store = Store(str(run))
     facts = read_facts(store) | {"part_facts": [{"tokens": 1_234_567, "seconds": 2.5, "dropped": 1}]}

@@ -29,7 +29,7 @@ def inspect_path(console: Console, path: str, *, rows: int, with_text: bool, ver
     """Show a run, a directory of shards, or a shard. Raises InputError if it is none of these."""
     facts = _facts(Store(path), path, rows, with_text)
     if verify:
-        _verify(path)
+        facts["verified"] = _verify(path)
     if as_json:
         print_json(console, facts)
     elif "ledger" in facts:
@@ -147,18 +147,25 @@ def _without(schema: dict[str, str], hidden: tuple[str, ...] | list[str]) -> str
     return ", ".join(quoted(name) for name in schema if name not in hidden) or "1"
 
 
-def _verify(path: str) -> None:
+def _verify(path: str) -> int:
+    """The number of files of a result, all with their recorded hash. Raises EngineError if one is not as recorded."""
     store = Store(path)
-    manifest = read_manifest(store)
-    packed = [file for group in manifest.get("contexts", {}).get("groups", {}).values() for file in group["files"]]
-    records = [FileRecord(**record) for record in (*manifest["parts"], *manifest["dropped"], *packed)]
+    records = _recorded(read_manifest(store))
     damaged = [record.name for record in records if not is_intact(store, record)]
     if damaged:
         raise EngineError(
             f"{len(damaged)} shards are missing or differ from their recorded hash, the first is "
-            f"{store.path(damaged[0])}: remove them and run the same `tamis run` again, which makes them "
-            "anew"
+            f"{store.path(damaged[0])}: remove them and run the same `tamis run` again, which makes them anew"
         )
+    return len(records)
+
+
+def _recorded(manifest: dict[str, Any]) -> list[FileRecord]:
+    """Documents, contexts, and the mixture: all that a trainer may read, and what was dropped."""
+    packed = [file for group in manifest.get("contexts", {}).get("groups", {}).values() for file in group["files"]]
+    mixed = manifest.get("mixed", {})
+    found = (*manifest["parts"], *manifest["dropped"], *packed, *mixed.get("files", []))
+    return [FileRecord(**record) for record in (*found, *([mixed["log"]] if "log" in mixed else []))]
 
 
 def _show_run(console: Console, facts: dict[str, Any]) -> None:
@@ -172,6 +179,8 @@ def _show_run(console: Console, facts: dict[str, Any]) -> None:
     console.print(f"finished {facts['finished']} by tamis {facts['tamis']}, engine {facts['engine']}", highlight=False)
     if told := facts.get("incomplete"):
         console.print(f"warning: only a part is shown: {told}", markup=False, highlight=False, soft_wrap=True)
+    if "verified" in facts:
+        console.print(f"verified: {facts['verified']:,} files have their recorded hash", highlight=False)
     show_first(console, facts)
     funnel = [
         (c["stage"], c["entered"], c["kept"], _reasons(c["dropped"]), _reasons(c["quarantined"]))

@@ -1,15 +1,18 @@
 """A run to its end: documents, contexts, their mixture, and the final training order."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 from pipeline.data import MixtureStream, parquet_groups
+from pipeline.inspect import inspect_path
 from pipeline.mixing import NAME
-from stages.errors import ConfigError
+from stages.errors import ConfigError, EngineError
 from tests.runs import documents, fingerprint, go, tamis, write_config, write_jsonl
 
 CHAIN: list[dict[str, Any]] = [
@@ -90,3 +93,18 @@ def test_the_stage_alone_is_refused(tmp_path: Path) -> None:
     done = tamis("stage", "mixture", "--input", path)
     assert done.returncode == ConfigError.exit_code
     assert "works on packed contexts" in done.stderr
+
+
+def test_verify_looks_at_all_that_a_trainer_reads(tmp_path: Path) -> None:
+    config, run = _config(tmp_path, "run", estimator="temperature"), tmp_path / "run"
+    go(config)
+    out = io.StringIO()
+    inspect_path(Console(file=out), str(run), rows=1, with_text=False, verify=True, as_json=False)
+    files = [path for place in ("data", "dropped", "contexts", "mixed") for path in (run / place).rglob("*.parquet")]
+    assert f"verified: {len(files) + 1} files have their recorded hash" in out.getvalue(), "and mixture.jsonl"
+    for path in (next((run / "mixed").iterdir()), run / NAME):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+        with pytest.raises(EngineError, match=f"1 shards are missing or differ.*{path.name}: remove them"):
+            inspect_path(Console(file=out), str(run), rows=1, with_text=False, verify=True, as_json=False)
+        path.write_bytes(whole)

@@ -80,7 +80,14 @@ def _rows(
 def _row(
     work: Path, config: Path, place: Site, victim: str, rounds: int, expected: tuple[dict[str, str], int]
 ) -> dict[str, Any]:
-    row = {"engine": place.engine, "victim": victim, "rounds": rounds, "hit": 0, "went_on": 0, "equal": 0}
+    row: dict[str, Any] = {
+        "engine": place.engine,
+        "victim": victim,
+        "rounds": rounds,
+        "hit": 0,
+        "went_on": 0,
+        "equal": 0,
+    }
     for number in range(rounds):
         name = f"{place.engine}-{victim}-{number}"
         for attempt in range(3):

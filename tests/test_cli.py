@@ -183,7 +183,8 @@ def test_mistakes_of_users_have_no_traceback(
 def test_an_unfinished_run_shows_how_far_it_is(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", documents(30))
     config = write_config(tmp_path / "c.yaml", [path], tmp_path / "run")
-    assert tamis("run", config, "--set", "language.keep=[ja]").returncode == 4
+    go(config)
+    (tmp_path / "run/manifest.json").unlink()  # it is written last
     facts = json.loads(tamis("inspect", tmp_path / "run", "--json").stdout)
     assert facts["unfinished"]
     assert [step["name"].split("-")[1] for step in facts["steps"]] == ["read", "language", "write"]

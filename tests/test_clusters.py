@@ -155,6 +155,22 @@ def test_a_node_killed_in_the_middle_costs_nothing(ray_cluster: Cluster, referen
 
 
 @skip_unless_killing()
+@pytest.mark.parametrize("victim", ["raylet/raylet ", "ray::DashboardAgent"])
+def test_a_ray_of_its_own_that_ends_is_told_and_the_same_command_goes_on(victim: str, reference: Path) -> None:
+    pytest.importorskip("ray")
+    name = f"ray-without-{victim[-6:].strip()}"
+    config = chain_config(reference, name)
+    process = start_engine("ray", config)
+    until_records(reference / name)
+    os.kill(next(pid for pid in descendants(process.pid) if victim in command_of(pid)), signal.SIGKILL)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == EngineError.exit_code, output.decode()[-3000:]
+    assert b"Ray node on which this run was started has ended" in b" ".join(output.split())
+    end_well(start_engine("ray", config))
+    assert fingerprint(reference / name) == fingerprint(reference / "local")
+
+
+@skip_unless_killing()
 def test_an_executor_killed_in_the_middle_costs_nothing(spark_cluster: Cluster, reference: Path) -> None:
     process = start_submitted(spark_cluster, chain_config(reference, "spark-killed"))
     until_records(reference / "spark-killed")

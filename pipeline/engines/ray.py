@@ -121,6 +121,12 @@ class RayEngine:
                 f"a Ray task could not start: {type(cause).__name__}: do all nodes have what Tamis depends on, in the "
                 "versions of this one? Ray's logs of the worker say more"
             ) from error
+        except self._ray.exceptions.LocalRayletDiedError as error:
+            raise EngineError(
+                "the Ray node on which this run was started has ended, and the run with it: its raylet, or an agent "
+                "without which Ray ends it, was killed (for memory? logs/ray.json names the folder of Ray's logs). "
+                "Finished shards are kept; the same command goes on from here"
+            ) from error
         except self._ray.exceptions.RayError as error:
             raise EngineError(
                 f"Ray gave up on a task, whose worker or node died again and again ({type(error).__name__}): killed "

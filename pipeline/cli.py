@@ -59,7 +59,7 @@ def main() -> None:
     except (TamisError, Interrupted) as error:
         _fail(error, error.exit_code)
     except OSError as error:
-        if "run" in sys.argv[1:3]:
+        if _is_run():
             _fail(f"{error}. Finished work is kept; the same command goes on from there", EngineError.exit_code)
         _fail(error, InputError.exit_code)
 
@@ -115,12 +115,8 @@ def run(
     for line in mixed_lines(finished.mixed):
         OUT.print(f"  mixture: {visible(line)}", highlight=False, markup=False, soft_wrap=True)
     output = without_credentials(loaded.output)
-    OUT.print(
-        f"data    {output}/data ({len(finished.parts)} shards)",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
-    )
+    where = f"{output}/data ({len(finished.parts)} shards)"
+    OUT.print(f"data    {where}", highlight=False, soft_wrap=True, markup=False)
     if finished.mixed:
         where = f"{output}/mixed ({len(finished.mixed.files)} files, in training order)"
         OUT.print(f"mixed   {where}", highlight=False, soft_wrap=True, markup=False)
@@ -221,8 +217,13 @@ def agreement(
 cli_look.add_to(app)
 
 
+def _is_run() -> bool:
+    """Whether the command is `run`: the first word that is no option."""
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), "") == "run"
+
+
 def _interrupt(number: int, frame: object) -> NoReturn:
-    kept = ": finished work is kept, the same command goes on from there" if "run" in sys.argv[1:3] else ""
+    kept = ": finished work is kept, the same command goes on from there" if _is_run() else ""
     raise Interrupted(f"ended by {signal.Signals(number).name}{kept}")
 
 

@@ -182,9 +182,9 @@ def test_looking_imports_no_pandas() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(("command", "goes_on"), [("run", True), ("view", False)])
+@pytest.mark.parametrize(("command", "goes_on"), [("run x", True), ("-v run x", True), ("view run", False)])
 def test_only_a_run_goes_on_after_an_interrupt(monkeypatch: pytest.MonkeyPatch, command: str, goes_on: bool) -> None:
-    monkeypatch.setattr(sys, "argv", ["tamis", command, "x"])
+    monkeypatch.setattr(sys, "argv", ["tamis", *command.split()])
     with pytest.raises(Interrupted) as error:
         _interrupt(signal.SIGTERM, None)
     assert ("goes on from there" in str(error.value)) == goes_on

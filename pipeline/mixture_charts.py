@@ -43,8 +43,8 @@ def chart(lines: Mapping[str, Points], what: str, over: str, *, zero: bool) -> d
             {"name": name, "path": path(points), **stroke(number)}
             for number, (name, points) in enumerate(shown.items())
         ],
-        "y": [{"at": HEIGHT * (1 - (y - low) / tall), "label": f"{y:.6g}"} for y in ticks(low, low + tall)],
-        "x": [{"at": WIDTH * (x - left) / wide, "label": f"{x:,.6g}"} for x in ticks(left, left + wide)],
+        "y": [{"at": HEIGHT * (1 - (y - low) / tall), "label": f"{y:.12g}"} for y in ticks(low, low + tall)],
+        "x": [{"at": WIDTH * (x - left) / wide, "label": f"{x:,.12g}"} for x in ticks(left, left + wide)],
         "text": _text(shown, what),
     }
 

@@ -26,3 +26,9 @@ def test_every_tick_of_a_chart_lies_in_its_box(points: list[tuple[int, float]], 
     found = chart({"a": positive}, "loss", "step", zero=zero)
     assert all(-1e-3 <= tick["at"] <= HEIGHT + 1e-3 for tick in found["y"])
     assert all(-1e-3 <= tick["at"] <= WIDTH + 1e-3 for tick in found["x"])
+
+
+def test_ticks_are_written_out_and_differ() -> None:
+    found = chart({"a": [(0, 2.3456781), (1_300_000, 2.3456789)]}, "loss", "context", zero=False)
+    assert [tick["label"] for tick in found["x"]] == ["0", "500,000", "1,000,000"]
+    assert [tick["label"] for tick in found["y"]][:2] == ["2.3456782", "2.3456784"]

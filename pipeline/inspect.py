@@ -6,6 +6,7 @@ import fsspec
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from pipeline.credentials import without_credentials
 from pipeline.inspect_document import document_facts, show_document
 from pipeline.inspect_facts import print_table, show_ends, show_facts, show_first
 from pipeline.manifest import NAME, read_manifest
@@ -67,7 +68,7 @@ def run_facts(store: Store) -> dict[str, Any]:
     try:
         return in_order(read_facts(store))
     except InputError as error:
-        return in_order({**manifest, "incomplete": str(error)})
+        return in_order({**manifest, "incomplete": without_credentials(str(error))})
 
 
 def shard_facts(path: str, rows: int, with_text: bool) -> dict[str, Any]:

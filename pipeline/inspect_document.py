@@ -10,6 +10,7 @@ from rich.console import Console
 import stages
 from pipeline.compare_documents import shards
 from pipeline.dropped_at import dropped_at, telling_columns
+from pipeline.refusals import reading_shards
 from pipeline.report import read_facts
 from pipeline.shard_sql import connect, patterns
 from pipeline.showing import short, start_of, table, visible
@@ -171,7 +172,7 @@ def _quarantined(store: Store, id_: str) -> list[tuple[Any, ...]]:
 
 
 def _row(store: Store, file: str, row: int) -> _Facts:
-    with store.filesystem.open(file, "rb") as opened:
+    with reading_shards(store), store.filesystem.open(file, "rb") as opened:
         return row_of(pq.ParquetFile(opened), row)
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.compare_documents import shards
 from pipeline.shard_sql import literal, pattern, patterns
+from pipeline.storage import Store
 from pipeline.training.agreement import criterion_figures, domain_figures
 from stages.errors import InputError
 from stages.rating_protocol import CRITERIA, DOMAINS
@@ -83,9 +85,10 @@ def _rated(path: str) -> str:
     """The rows of a run, kept and dropped, or of a file, as DuckDB reads them."""
     if not Path(path).is_dir():
         return _source(path)
-    files = [str(file) for kind in ("data", "dropped") for file in sorted((Path(path) / kind).glob("*.parquet"))]
-    if not files:
+    store = Store(path)
+    if not store.exists("data"):
         raise InputError(f"{path}: found no data/, expected a finished run, or a Parquet file with ratings")
+    files = [file for kind in ("data", "dropped") for file in shards(store, kind)]
     listed = ", ".join(map(literal, patterns(files)))
     return f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
 

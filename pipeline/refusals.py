@@ -1,6 +1,7 @@
 """What is said of a path that is no finished run, and of a run whose shards are missing or damaged."""
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def unreadable(stores: tuple[Store, ...], kind: str) -> InputError:
     urls = ", ".join(store.url for store in stores)
     return InputError(
         f"{urls}: the shards cannot be read ({kind}): `tamis inspect {stores[0].url} --verify` finds damaged ones; "
-        f"remove them and {_AGAIN} them anew"
+        f"remove them and {_AGAIN} them anew. If it finds none, see to memory and room in {tempfile.gettempdir()}"
     )
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.cli import _interrupt
@@ -16,6 +17,7 @@ from pipeline.compare_documents import shards
 from pipeline.inspect import run_facts, shard_facts
 from pipeline.inspect_document import document_facts
 from pipeline.manifest import read_manifest
+from pipeline.rating_agreement import agreement
 from pipeline.report import read_facts, rewrite_html
 from pipeline.report_pages import write_pages
 from pipeline.storage import Store
@@ -85,6 +87,25 @@ def test_a_damaged_shard_of_the_right_size_is_for_verify_to_find(run: Path) -> N
     assert f"{run}: the shards cannot be read (" in said and f"`tamis inspect {run} --verify`" in said
 
 
+def test_a_document_whose_text_is_damaged_names_the_remedy(run: Path) -> None:
+    shard = run / "data/part-00001.parquet"
+    with pq.ParquetFile(shard) as opened:
+        id_ = opened.read(columns=["id"]).column("id")[0].as_py()
+        chunks = map(opened.metadata.row_group(0).column, range(opened.metadata.num_columns))
+        text = next(chunk for chunk in chunks if chunk.path_in_schema == "text")
+    begin = text.dictionary_page_offset or text.data_page_offset
+    content = bytearray(shard.read_bytes())
+    content[begin : begin + text.total_compressed_size] = b"\x7f" * text.total_compressed_size
+    shard.write_bytes(content)
+    said = refused(lambda path: document_facts(path, id_, with_text=False), run)
+    assert f"`tamis inspect {run} --verify` finds damaged ones; remove them" in said
+
+
+def test_labels_are_compared_with_every_shard(run: Path) -> None:
+    (run / "dropped/part-00001.parquet").unlink()
+    assert f"{run}/dropped/part-00001.parquet is missing" in refused(lambda path: agreement(path, "labels.csv"), run)
+
+
 def test_what_was_removed_comes_again_by_the_same_run(whole: Path, run: Path) -> None:
     shard, report = run / "data/part-00001.parquet", run / "report.json"
     before = shard.read_bytes()
@@ -134,6 +155,13 @@ def test_without_its_report_a_run_is_shown_in_part_and_says_so(run: Path, conten
     assert f"{run}/report.json is missing or damaged: remove {run}/manifest.json" in refused(LOOKS["report"], run)
     facts = run_facts(Store(str(run)))
     assert facts["ledger"]["read"] == 200 and "report.json is missing" in facts["incomplete"]
+
+
+def test_what_a_run_lacks_is_told_without_credentials() -> None:
+    store = Store("memory://me:secret@refusals/run")
+    store.write_json("manifest.json", {"tamis": "0", "ledger": {}, "config": {}, "parts": [], "steps": []})
+    told = run_facts(store)["incomplete"]
+    assert "memory://...@refusals/run/report.json is missing" in told and "secret" not in told
 
 
 def test_a_run_of_an_older_version_is_shown_as_far_as_it_goes(run: Path) -> None:

@@ -4,6 +4,8 @@ import tempfile
 from collections.abc import Iterable
 from typing import Any
 
+import fsspec
+
 from pipeline.storage import Store
 
 MEMORY = "1GB"
@@ -48,6 +50,11 @@ def pattern(path: str) -> str:
 def patterns(paths: Iterable[str]) -> list[str]:
     """Those of several files, as a parameter of `read_parquet(?)`."""
     return [pattern(path) for path in paths]
+
+
+def as_told(store: Store, path: str) -> str:
+    """The path of a store's file as DuckDB tells it: of a URL without its host, where the protocol drops that."""
+    return path if store.is_local else str(store.filesystem.unstrip_protocol(fsspec.core.url_to_fs(path)[1]))
 
 
 def literal(text: str) -> str:

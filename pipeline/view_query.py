@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.compare_documents import shards
-from pipeline.shard_sql import connect, literal, lock, patterns, quoted
+from pipeline.shard_sql import as_told, connect, literal, lock, patterns, quoted
 from pipeline.storage import Store
 from pipeline.view_cursors import NOBODY, Cursors, Ticket, told
 from pipeline.view_question import LONG, Filter, Question, condition, is_number, is_plain, order
@@ -31,14 +31,14 @@ class Documents:
     def __init__(self, store: Store) -> None:
         """Raises InputError if the directory holds no shards, or they cannot be read."""
         self.store = store
-        self._files = {kind: shards(store, kind) for kind in ("data", "dropped")}
+        self._files = {kind: [as_told(store, file) for file in shards(store, kind)] for kind in ("data", "dropped")}
         self._spill = tempfile.TemporaryDirectory(prefix="tamis-view-")
         self._connection = connect(store, spill=self._spill.name)
         self._cursors = Cursors(self._connection, store.url)
         try:
             with told(store.url):
                 self._open()
-                lock(self._connection, map(store.path, self._files))
+                lock(self._connection, (as_told(store, store.path(kind)) for kind in self._files))
         except BaseException:
             self.close()
             raise

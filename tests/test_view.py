@@ -54,6 +54,18 @@ def test_all_documents_are_there_in_pages(documents: Documents) -> None:
     assert documents.count(Question()) == 65
 
 
+def test_a_run_whose_urls_duckdb_tells_otherwise(run: Path, documents: Documents) -> None:
+    store, local = Store("memory://viewed/run"), Store(str(run))
+    for name in ("manifest.json", *(f"{kind}/{name}" for kind in ("data", "dropped") for name in local.names(kind))):
+        with local.open(name) as file, store.create(name) as copy:
+            copy.write(file.read())
+    with contextlib.closing(Documents(store)) as remote:
+        found = remote.page(Question())
+        assert [row["id"] for row in found] == [row["id"] for row in documents.page(Question())]
+        assert found[0]["place"] in remote.places and remote.count(Question((Filter("id", "is", "emoji"),))) == 1
+        assert document(store, found[0]["place"], found[0]["row"], False)["columns"]["id"] == found[0]["id"]
+
+
 @pytest.mark.parametrize(
     ("asked", "found"),
     [

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from cluster_nodes import descendants
+from cluster_nodes import comes, descendants
 from faults_tools import Output, Tool, end, output_of, run, start
 from peers import BenchmarkError
 
@@ -57,20 +57,22 @@ def undisturbed(tool: Tool, corpus: Path, output: Path) -> Calm:
 
 
 def hit(tool: Tool, corpus: Path, output: Path, victim: str, calm: Calm) -> dict[str, bool | int]:
-    """A kill; one that came too late, since runs differ in length, is drawn again, four times."""
+    """A kill; one that came too late, since runs differ in length, is drawn again, from a shorter time each time."""
     for attempt in range(5):
-        found = killed(tool, corpus, output.with_name(f"{output.name}-{attempt}"), victim, calm)
+        span = 0.95 * (calm.seconds - calm.first_s) * 0.7**attempt
+        found = killed(tool, corpus, output.with_name(f"{output.name}-{attempt}"), victim, calm, span)
         if found["hit"]:
             break
     return found
 
 
-def killed(tool: Tool, corpus: Path, output: Path, victim: str, calm: Calm) -> dict[str, bool | int]:
-    """One kill, what the run did, and what was there after the same command was given again."""
+def killed(tool: Tool, corpus: Path, output: Path, victim: str, calm: Calm, span: float) -> dict[str, bool | int]:
+    """One kill at most `span` seconds after the first file, what the run did, and what the same command then left."""
     expected, seconds = calm.output, calm.seconds
     command = tool.command(corpus, output, False)
     process = start(tool, command)
-    time.sleep(random.Random(output.name).uniform(calm.first_s, 0.95 * seconds))
+    comes(lambda: process.poll() is not None or next(output.rglob("*.parquet"), None), seconds + GRACE_S)
+    time.sleep(random.Random(output.name).uniform(0.0, span))
     family = _family(process.pid)
     struck = _kill(tool, process, victim)
     code = _wait(process, seconds + GRACE_S)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipeline.credentials import without_credentials
 from stages.errors import ConfigError
 
 OUT = Console(width=None if sys.stdout.isatty() else 200)
@@ -53,7 +54,7 @@ def report(
         if pages:
             write_pages(store, read_facts(store), most)
         made = rewrite_html(store)
-    OUT.print(made, highlight=False, soft_wrap=True, markup=False)
+    OUT.print(without_credentials(made), highlight=False, soft_wrap=True, markup=False)
 
 
 def compare(

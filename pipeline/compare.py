@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from pipeline.compare_documents import moved_documents, moved_scores
+from pipeline.credentials import without_credentials
 from pipeline.report import read_facts
 from pipeline.report_page import page
 from pipeline.report_warnings import warnings_of
@@ -25,7 +26,7 @@ def compare_runs(first: str, second: str) -> dict[str, Any]:
     stores = Store(first), Store(second)
     a, b = (read_facts(store) for store in stores)
     return {
-        "runs": [first, second],
+        "runs": [without_credentials(path) for path in (first, second)],
         "summary": _summary(a, b),
         "settings": settings_that_differ(a["config"], b["config"]),
         "funnel": _funnel(a, b),

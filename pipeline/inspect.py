@@ -37,7 +37,8 @@ def inspect_path(console: Console, path: str, *, rows: int, with_text: bool, ver
         _show_run(console, facts)
     elif "unfinished" in facts:
         rows_of = [(step["name"], step["finished_tasks"]) for step in facts["steps"]]
-        console.print(f"{path} is not finished: the same `tamis run` goes on from here", markup=False, highlight=False)
+        told = f"{facts['path']} is not finished: the same `tamis run` goes on from here"
+        console.print(told, markup=False, highlight=False)
         console.print(table("steps", ("step", "finished tasks"), rows_of))
     else:
         _show_shards(console, facts)
@@ -59,7 +60,7 @@ def _facts(store: Store, path: str, rows: int, with_text: bool) -> dict[str, Any
         return shard_facts(path, rows, with_text)
     steps = [name for name in store.names("steps") if store.exists(f"steps/{name}/records")]
     counts = [{"name": name, "finished_tasks": len(store.names(f"steps/{name}/records"))} for name in steps]
-    return {"path": path, "unfinished": True, "steps": counts}
+    return {"path": without_credentials(path), "unfinished": True, "steps": counts}
 
 
 def run_facts(store: Store) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def shard_facts(path: str, rows: int, with_text: bool) -> dict[str, Any]:
     schema, counts = _schema_and_counts(path, files)
     hidden = [] if with_text or "dropped_by" not in schema else ["text"]
     return {
-        "path": path,
+        "path": without_credentials(path),
         "files": len(files),
         "rows": sum(row["rows"] for row in counts),
         "bytes": sum(row["bytes"] for row in counts),

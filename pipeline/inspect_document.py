@@ -9,6 +9,7 @@ from rich.console import Console
 
 import stages
 from pipeline.compare_documents import shards
+from pipeline.credentials import without_credentials
 from pipeline.dropped_at import dropped_at, telling_columns
 from pipeline.refusals import reading_shards
 from pipeline.report import read_facts
@@ -50,7 +51,7 @@ def document_facts(path: str, id_: str, with_text: bool) -> _Facts:
     row = _row(store, *found[0]) if found else {"dropped_by": bad[0]["step"], "drop_reason": bad[0]["reason"]}
     stopped = row.get("dropped_by")
     return {
-        "path": path,
+        "path": without_credentials(path),
         "id": id_,
         "fate": ("dropped" if stopped else "kept") if found else "quarantined",
         "by": stopped,

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.credentials import without_credentials
 from pipeline.dropped_at import dropped_at, telling_columns
 from pipeline.manifest import read_manifest
 from pipeline.refusals import reading_shards
@@ -62,7 +63,7 @@ def what_if(path: str, overrides: Sequence[str]) -> dict[str, Any]:
     for stage, tally in zip(changes.stages, tallies, strict=True):
         tally.note = _note(stage, tally)
     return {
-        "path": path,
+        "path": without_credentials(path),
         "settings": [{"name": name, "was": was, "is": now} for name, (was, now) in changes.named.items()],
         "was_kept": totals["was_kept"],
         "kept": totals["kept"],

@@ -1,5 +1,6 @@
 """No user, password or signature of a URL reaches what a run writes or says."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -11,9 +12,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.compare import compare_page, compare_runs
 from pipeline.config import as_plain, build_config
 from pipeline.credentials import NoCredentials, cleaned, without_credentials
-from tests.runs import documents, go, write_config
+from pipeline.inspect import run_facts, shard_facts
+from pipeline.inspect_document import document_facts
+from pipeline.storage import Store
+from pipeline.whatif import what_if
+from tests.runs import documents, go, write_config, write_jsonl
 
 WORD = st.text("abcdefghijklmnopqrstuvwxyzABC0123456789-._~%+", min_size=8, max_size=20)
 
@@ -84,6 +90,16 @@ def test_a_run_writes_none_of_them(tmp_path: Path, caplog: pytest.LogCaptureFixt
         assert path.is_dir() or b"hunter2" not in path.read_bytes(), path
     assert "hunter2" not in caplog.text
     assert "guarded://...@bucket/a.jsonl" in (tmp_path / "run/manifest.json").read_text()
+
+
+def test_looks_at_a_run_show_none_of_them(tmp_path: Path) -> None:
+    run = "memory://me:hunter2@looks/run"
+    go(write_config(tmp_path / "c.yaml", [write_jsonl(tmp_path / "a.jsonl", documents(9))], run))
+    compared, document = compare_runs(run, run), document_facts(run, "0-1", with_text=False)
+    document["file"] = ""  # to files in memory all of the URL is the path
+    shown = [compared, document, shard_facts(f"{run}/data", 0, with_text=False), run_facts(Store(run))]
+    told = compare_page(compared) + json.dumps([*shown, what_if(run, ["language.keep=[]"])], default=str)
+    assert "memory://...@looks/run" in told and "hunter2" not in told
 
 
 def test_an_error_shows_none_of_them(tmp_path: Path) -> None:

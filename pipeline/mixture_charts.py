@@ -44,7 +44,7 @@ def chart(lines: Mapping[str, Points], what: str, over: str, *, zero: bool) -> d
             for number, (name, points) in enumerate(shown.items())
         ],
         "y": [{"at": HEIGHT * (1 - (y - low) / tall), "label": f"{y:.12g}"} for y in ticks(low, low + tall)],
-        "x": [{"at": WIDTH * (x - left) / wide, "label": f"{x:,.12g}"} for x in ticks(left, left + wide)],
+        "x": [{"at": WIDTH * (x - left) / wide, "label": f"{x:,.12g}"} for x in ticks(left, left + wide, 5)],
         "text": _text(shown, what),
     }
 

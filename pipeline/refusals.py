@@ -71,14 +71,17 @@ def reading_shards(*stores: Store) -> Iterator[None]:
 def unreadable(stores: tuple[Store, ...], kind: str) -> InputError:
     """Why the shards of runs cannot be read: the first one that is missing or has another size, if there is one."""
     for store in stores:
-        for record in (*recorded(store, "parts"), *recorded(store, "dropped")):
+        there = {f"{folder}/{name}" for folder in ("data", "dropped") for name in store.names(folder)}
+        records = (*recorded(store, "parts"), *recorded(store, "dropped"))
+        for record in sorted(records, key=lambda record: record["name"] in there):  # the missing first: remote sizes take long
             if (size := store.size(record["name"])) != record["size"]:
                 found = "is missing" if size is None else f"has {size:,} bytes, expected {record['size']:,}"
                 remedy = _AGAIN if size is None else f"remove it and {_AGAIN}"
                 return InputError(f"the shards cannot be read: {store.path(record['name'])} {found}: {remedy} it anew")
-    urls = ", ".join(store.url for store in stores)
+    urls = list(dict.fromkeys(store.url for store in stores))
+    looks = " or ".join(f"`tamis inspect {url} --verify`" for url in urls)
     return InputError(
-        f"{urls}: the shards cannot be read ({kind}): `tamis inspect {stores[0].url} --verify` finds damaged ones; "
+        f"{', '.join(urls)}: the shards cannot be read ({kind}): {looks} finds damaged ones; "
         f"remove them and {_AGAIN} them anew. If it finds none, see to memory and room in {tempfile.gettempdir()}"
     )
 

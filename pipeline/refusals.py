@@ -73,7 +73,7 @@ def unreadable(stores: tuple[Store, ...], kind: str) -> InputError:
     for store in stores:
         there = {f"{folder}/{name}" for folder in ("data", "dropped") for name in store.names(folder)}
         records = (*recorded(store, "parts"), *recorded(store, "dropped"))
-        for record in sorted(records, key=lambda record: record["name"] in there):  # missing ones first: sizes take long
+        for record in sorted(records, key=lambda one: one["name"] in there):  # missing ones first: a size may take long
             if (size := store.size(record["name"])) != record["size"]:
                 found = "is missing" if size is None else f"has {size:,} bytes, expected {record['size']:,}"
                 remedy = _AGAIN if size is None else f"remove it and {_AGAIN}"

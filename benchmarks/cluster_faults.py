@@ -108,9 +108,9 @@ def _killed(
     """What was killed, or nothing if the run was over before; and whether the run went on without it."""
     shutil.rmtree(work / name, ignore_errors=True)
     chance = random.Random(f"{name} {attempt}")
-    run = subprocess.Popen(
-        _command(work, config, place, name), env=place.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    errors = work / f"{name}.log"
+    with errors.open("wb") as log:
+        run = subprocess.Popen(_command(work, config, place, name), env=place.environment, stdout=log, stderr=log)
     enough = chance.randrange(1, records)
     comes(lambda: run.poll() is not None or _records(work / name) >= enough, 600)
     time.sleep(chance.random())
@@ -121,9 +121,9 @@ def _killed(
         chosen = chance.choice(found)
         said = command_of(chosen)[:40]
         os.kill(chosen, signal.SIGKILL)
-    errors = run.communicate()[1].decode(errors="replace")
+    run.wait()
     if victim != "driver" and run.returncode:
-        print(f"{name}: {said} killed, exit code {run.returncode}: {errors[-600:]}", file=sys.stderr)
+        print(f"{name}: {said} killed, exit code {run.returncode}: {errors.read_text()[-600:]}", file=sys.stderr)
     return said, run.returncode == 0
 
 

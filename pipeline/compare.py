@@ -85,7 +85,7 @@ def show_comparison(console: Console, found: dict[str, Any], *, as_json: bool) -
     moved = ([r["a"], r["b"], r["documents"], ", ".join(r["ids"])] for r in found["documents"]["moved"])
     _table(console, "documents that changed sides", ("in A", "in B", "documents", "such as"), moved)
     shares = ([r["name"], *(_points(r[key]) for key in ("a", "b", "change"))] for r in found["mixture"])
-    _table(console, "mixture, share of tokens", ("group", "A", "B", "B - A, points"), shares)
+    _table(console, "mixture, share of contexts", ("group", "A", "B", "B - A, points"), shares)
     for row in found["warnings"]:
         told = f"only in {row['run']}: {row['title']}. {row['detail']}"
         console.print(visible(told), markup=False, highlight=False, soft_wrap=True)

@@ -55,7 +55,7 @@ def mixed_lines(mixed: Mixed | None) -> Iterator[str]:
     report = mixed.report()
     yield f"{report['samples']:,} contexts in training order, by {report['estimator']}"
     for group in report["groups"][:_MOST_LINES]:
-        yield f"{group['name']}: {group['realised']:.1%} of tokens, {group['repetitions']:.2f} epochs"
+        yield f"{group['name']}: {group['realised']:.1%} of contexts, {group['repetitions']:.2f} epochs"
     yield from report["notes"]
 
 

@@ -14,6 +14,10 @@ from cluster_nodes import descendants
 from peers import BenchmarkError
 
 
+MEMORY_S = 1.0
+"""Seconds between looks at memory, which cost the kernel milliseconds for each process."""
+
+
 @dataclass
 class Usage:
     """What a run with all its processes took."""
@@ -49,9 +53,12 @@ def run_measured(command: Sequence[str], environment: Mapping[str, str]) -> Usag
 def _watch(pid: int, usage: Usage, over: threading.Event) -> None:
     seconds: dict[int, float] = {}
     written: dict[int, int] = {}
+    weighed = 0.0
     while not over.wait(0.2):
         pids = [pid, *descendants(pid)]
-        usage.peak_mb = max(usage.peak_mb, sum(_kilobytes(each, "smaps_rollup", "Pss:") for each in pids) / 1000)
+        if time.monotonic() > weighed + MEMORY_S:
+            usage.peak_mb = max(usage.peak_mb, sum(_kilobytes(each, "smaps_rollup", "Pss:") for each in pids) / 1000)
+            weighed = time.monotonic()
         usage.driver_mb = max(usage.driver_mb, _kilobytes(pid, "status", "VmHWM:") / 1000)
         seconds |= {each: spent for each in pids if (spent := _cpu(each))}
         usage.cpu_s = sum(seconds.values())

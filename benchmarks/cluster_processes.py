@@ -13,7 +13,6 @@ import psutil
 from cluster_nodes import descendants
 from peers import BenchmarkError
 
-
 MEMORY_S = 1.0
 """Seconds between looks at memory, which cost the kernel milliseconds for each process."""
 

@@ -29,6 +29,8 @@ CHAINS = {
     "order": "  - language: {min_score: 0}\n  - embed: {}\n  - order: {by: [source], bucket: 2000}\n",
 }
 """The overhead is measured of the first two, the scaling of the last."""
+SPLITS = 16
+"""Of the overhead's input, and so tasks of a phase: what a task costs by itself is the matter of the scaling."""
 _ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).resolve().parents[1]), "SPARK_LOCAL_IP": "127.0.0.1"}
 
 
@@ -57,11 +59,12 @@ def _overhead(given: argparse.Namespace, chain: str) -> list[dict[str, Any]]:
     make_corpus(data_directory(), large, given.megabytes)
     lines = large.read_bytes().splitlines(keepends=True)
     small.write_bytes(b"".join(lines[:20]))
+    split = given.megabytes / SPLITS
     runs: dict[str, list[tuple[Usage, Usage]]] = {engine: [] for engine in given.engines}
     for number in range(given.rounds):
         for engine in given.engines:
             pair = [
-                _measured(given, engine, source, f"{chain}-{source.stem}-{engine}-{number}", CHAINS[chain], 1.0)
+                _measured(given, engine, source, f"{chain}-{source.stem}-{engine}-{number}", CHAINS[chain], split)
                 for source in (small, large)
             ]
             runs[engine].append((pair[0], pair[1]))

@@ -1,11 +1,13 @@
 """The same work on local, Ray and Spark with two workers; and how it grows with the number of shards.
 
-    python benchmarks/cluster_overhead.py --megabytes 20 --rounds 3 --json cluster_overhead.json
+    python benchmarks/cluster_overhead.py --chains language --megabytes 120 --rounds 1 --json cluster_overhead.json
+    python benchmarks/cluster_overhead.py --chains all --megabytes 40 --rounds 1 --shards
 
 Overhead: the same chain on the same documents. A run of a few documents is the start-up; the rest of a run's seconds is
-the steady state, whose documents/s are compared with those of local. Memory is the sum over all processes, shared pages
-counted once. Scaling: one shard's documents as 1, 10 and 100 shards; work per document, memory of the driver and bytes
-written (run directory, exchange, and what an engine spills) should stay as they are.
+the steady state, whose documents/s are compared with those of local; an input of seconds gives no such rate. Memory is
+the sum over all processes, shared pages counted once. Scaling: one shard's documents as 1, 10 and 100 shards; work per
+document, memory of the driver and bytes written (run directory, exchange, and what an engine spills) should stay as
+they are.
 """
 
 import argparse

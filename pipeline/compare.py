@@ -149,7 +149,7 @@ def _warnings(a: dict[str, Any], b: dict[str, Any]) -> _Rows:
 
 
 def _mixture(a: dict[str, Any], b: dict[str, Any]) -> _Rows:
-    """The share of each group in the tokens of the training order; None where a run has no such group."""
+    """The share of each group in the contexts of the training order; None where a run has no such group."""
     sides = [{group["name"]: group["realised"] for group in (run["mixture"] or {}).get("groups", [])} for run in (a, b)]
     return [_row(name, *(side.get(name) for side in sides)) for name in dict.fromkeys([*sides[0], *sides[1]])]
 
